@@ -155,8 +155,14 @@ impl App {
         let (admin_listener, listeners) = (config.admin_listener(), config.listeners);
         let graces = config.clusters.iter().map(|cluster| cluster.broker.grace);
         let grace = graces.min().unwrap_or_default();
-        let telemetry = Telemetry::start(&config.audit, config.traces, &clock, grace)
-            .map_err(StartError::Telemetry)?;
+        let telemetry = Telemetry::start(
+            &config.audit,
+            config.access_log,
+            config.traces,
+            &clock,
+            grace,
+        )
+        .map_err(StartError::Telemetry)?;
         // Identity headers in answers have the names of those in requests, where there are any.
         let mut providers = config.identity.providers.iter();
         let names = providers.find_map(|provider| match provider {
@@ -174,6 +180,7 @@ impl App {
         );
         let upstreams = clusters.start(&config.clusters, &config.unmatched)?;
         let service = Service::new(serve::ServiceParts {
+            proxy: config.proxy,
             flow: Flow::new(providers, upstreams),
             identity_headers,
             login_url: config.login_url,

@@ -9,6 +9,7 @@ mod init;
 mod online;
 mod output;
 mod serve;
+mod servers;
 mod trial;
 mod users;
 

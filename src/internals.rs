@@ -89,8 +89,11 @@ pub mod shutdown {
 }
 pub mod telemetry {
     pub use crate::telemetry::{ClusterTelemetry, Telemetry};
+    pub mod access_log {
+        pub use crate::telemetry::access_log::Format;
+    }
     pub mod audit {
-        pub use crate::telemetry::audit::{Audit, AuditTarget, Config, Grants};
+        pub use crate::telemetry::audit::{Audit, AuditTarget, Config, Grants, Requests};
     }
     pub mod clocks {
         pub use crate::telemetry::clocks::ClockCheck;
@@ -99,7 +102,7 @@ pub mod telemetry {
         pub use crate::telemetry::log::Config;
     }
     pub mod metrics {
-        pub use crate::telemetry::metrics::{ClusterMetrics, Metrics};
+        pub use crate::telemetry::metrics::{ClusterMetrics, Metrics, Proxied};
     }
     pub mod traces {
         pub use crate::telemetry::traces::Config;

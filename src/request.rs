@@ -177,10 +177,7 @@ impl Request {
     /// The gateway's id of the request, where it sends one that fits into a log line.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        let id = self.headers.get(REQUEST_ID)?.to_str().ok()?;
-        let fits = (1..=MAX_ID_BYTES).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then_some(id)
+        id_of(&self.headers)
     }
 
     /// Whether a person waits for the answer: the navigation of a browser names `text/html`, what
@@ -209,6 +206,15 @@ impl Request {
     fn value(&self, name: &HeaderName) -> Option<&[u8]> {
         self.headers.get(name).map(HeaderValue::as_bytes)
     }
+}
+
+/// The id of a request, where it has one that fits into a log line.
+#[must_use]
+pub(crate) fn id_of(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let fits =
+        (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then_some(id)
 }
 
 /// An id for a request that has none: sixteen hex digits. A system without randomness gives zeros,

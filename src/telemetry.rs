@@ -1,5 +1,6 @@
 //! What operators see: the log, the audit stream, the metrics and the traces.
 
+pub(crate) mod access_log;
 pub(crate) mod audit;
 pub(crate) mod clocks;
 mod ecs;
@@ -11,6 +12,7 @@ pub(crate) mod traces;
 pub(crate) use log::chain;
 
 use crate::{clock::Clock, net::tls::TlsError};
+use access_log::AccessLog;
 use audit::Audit;
 use clocks::ClockCheck;
 use metrics::{ClusterMetrics, Metrics};
@@ -24,6 +26,7 @@ use traces::Traces;
 pub struct Telemetry {
     pub metrics: Metrics,
     pub audit: Audit,
+    pub access_log: AccessLog,
     pub clocks: ClockCheck,
     pub traces: Traces,
 }
@@ -44,19 +47,23 @@ pub enum TelemetryError {
     /// The system gives no thread for the audit stream.
     #[error("the audit stream cannot be started")]
     Audit(#[source] io::Error),
+    /// The system gives no thread for the access log.
+    #[error("the access log cannot be started")]
+    AccessLog(#[source] io::Error),
     /// A certificate or key file for the collector of traces.
     #[error("TLS to the trace collector cannot be set up")]
     Traces(#[source] TlsError),
 }
 
 impl Telemetry {
-    /// Starts the audit stream and the export of traces. `tolerance` is the difference between
-    /// clocks that does no harm.
+    /// Starts the audit stream, the access log and the export of traces. `tolerance` is the
+    /// difference between clocks that does no harm.
     ///
     /// # Errors
     /// See [`TelemetryError`].
     pub fn start(
         audit: &audit::Config,
+        access_log: access_log::Format,
         traces: traces::Config,
         clock: &Clock,
         tolerance: Duration,
@@ -65,6 +72,8 @@ impl Telemetry {
         Ok(Self {
             audit: Audit::start(audit, clock.clone(), metrics.clone())
                 .map_err(TelemetryError::Audit)?,
+            access_log: AccessLog::start(access_log, clock.clone(), metrics.clone())
+                .map_err(TelemetryError::AccessLog)?,
             clocks: ClockCheck::new(clock.clone(), tolerance, metrics.clone()),
             traces: Traces::start(traces, clock.clone(), metrics.clone())
                 .map_err(TelemetryError::Traces)?,
@@ -93,10 +102,11 @@ impl Telemetry {
         }
     }
 
-    /// Sends the remaining spans and writes the remaining audit lines. For the end of the program,
-    /// when nothing reports any more.
-    pub async fn finish(&self, audit_timeout: Duration) {
+    /// Sends the remaining spans and writes the remaining lines, each stream within `patience`. For
+    /// the end of the program, when nothing reports any more.
+    pub async fn finish(&self, patience: Duration) {
         self.traces.finish().await;
-        self.audit.flush(audit_timeout).await;
+        self.access_log.flush(patience).await;
+        self.audit.flush(patience).await;
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     online::{self, Tried},
     output::{CommandError, print, runtime},
+    servers,
     trial::{self, Consent},
 };
 use crate::config::{self, Checked, Finding, Flags, Sources};
@@ -53,6 +54,7 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
     let tried = match &outcome {
         Ok(config) if online => runtime()?.block_on(async {
             let mut tried = online::run(config).await;
+            tried.extend(servers::run(config).await);
             let answered = tried.iter().all(|tried| tried.ok);
             let is_one = config.clusters.len() == 1;
             let clusters = config.clusters.iter();

@@ -7,7 +7,7 @@ use super::output::{CommandError, failed, print};
 use crate::{
     app::App,
     broker::Plan,
-    config::Config,
+    config::{ClusterConfig, Config},
     flow::{AuthError, Explanation},
     identity::ProviderConfig,
     model::Group,
@@ -20,7 +20,7 @@ use crate::{
     upstream::Chosen,
 };
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, path::PathBuf};
 use token::TokenFile;
@@ -89,6 +89,7 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
     parts.headers = headers;
     let request = Request::new(peer, Protocol::ForwardAuth, parts);
     let is_one_of_several = config.clusters.len() > 1;
+    let clusters = config.proxy.then(|| config.clusters.clone());
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let chosen = match &options.cluster {
         Some(name) => flow
@@ -108,21 +109,48 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
             failed(&what, &error)
         })?,
     };
+    let server = clusters.and_then(|clusters| server(&clusters, &chosen, &request));
     let name = chosen.name();
     let explained = flow.explain(&chosen, &request, options.online).await;
     let explained = explained.map_err(|error| failed("the request cannot be explained", &error))?;
     if options.json {
-        let shown = as_json(&explained, &name, token_says.as_ref());
+        let mut shown = as_json(&explained, &name, token_says.as_ref());
+        if let (Some((name, urls)), Some(shown)) = (server, shown.as_object_mut()) {
+            shown.insert("server".to_owned(), json!({ "name": name, "urls": urls }));
+        }
         print(&format!("{shown:#}"))
     } else {
         let name = is_one_of_several.then_some(&*name);
-        print(&as_text(
+        let mut text = as_text(
             &explained,
             name,
             token_says.as_ref(),
             options.online,
-        ))
+        );
+        if let Some((name, urls)) = server {
+            let name = name.as_deref().unwrap_or("the cluster");
+            let _infallible = write!(text, "\n{:<10} {name}: {}", "goes to", urls.join(", "));
+        }
+        print(&text)
     }
+}
+
+/// In proxy mode: the server to which the request goes on, with its URLs. The cluster itself has no
+/// name. `None` where the cluster is not in the configuration, or host and path are needed.
+fn server(
+    clusters: &[ClusterConfig],
+    chosen: &Chosen,
+    request: &Request,
+) -> Option<(Option<String>, Vec<String>)> {
+    let name = chosen.name();
+    let cluster = clusters.iter().find(|one| one.name.as_str() == name)?;
+    let texts = |urls: &[Uri]| urls.iter().map(ToString::to_string).collect();
+    if let Some(beside) = cluster.proxy.beside(request).ok()? {
+        return Some((Some(beside.name.to_string()), texts(&beside.target.urls)));
+    }
+    let target = cluster.proxy.target.as_ref();
+    let urls = target.map_or(&cluster.cluster.hosts, |target| &target.urls);
+    Some((None, texts(urls)))
 }
 
 /// The headers that the gateway would send for these options.

@@ -16,9 +16,11 @@ use crate::{
     idp::Algorithm,
     roles::DefaultRolesApply,
     telemetry::{
-        audit::Grants,
+        access_log::Format as AccessLogFormat,
+        audit::{Grants, Requests},
         log::{Format, Level},
     },
+    upstream::HostHeader,
 };
 
 /// An enum of which a key of the configuration selects one value.
@@ -94,9 +96,12 @@ choices! {
     Kind { "auto" = Auto, "elasticsearch" = Elasticsearch, "opensearch" = Opensearch }
     PasswordForm { "auto" = Hash, "off" = Clear }
     Adopt { "never" = Never, "elastauth-go" = ElastauthGo, "any" = Any }
+    HostHeader { "client" = Client, "upstream" = Upstream }
     Level { "debug" = Debug, "info" = Info, "warn" = Warn, "error" = Error }
     Format { "text" = Text, "json" = Json, "ecs" = Ecs }
     Grants { "changes" = Changes, "all" = All }
+    Requests { "off" = Off, "writes" = Writes, "all" = All }
+    AccessLogFormat { "off" = Off, "text" = Text, "json" = Json, "ecs" = Ecs }
     // With a secret or a key of the client, `fill/oidc` adds introspection to `both`.
     Validation {
         "jwks" = Jwks,

@@ -80,16 +80,6 @@ pub(crate) fn reference() -> String {
             wrap(&mut text, "- ", "  ", &item);
         }
     }
-    text.push_str(
-        "\n## Keys of elastauth 2 without effect\n\nAccepted with a warning, so that elastauth \
-         starts with a configuration of elastauth 2.\n\n",
-    );
-    for key in table::ALL {
-        if let Status::NoEffect(why) = key.status {
-            let item = format!("`{}`: {} No effect {why}.", key.path, key.doc());
-            wrap(&mut text, "- ", "  ", &item);
-        }
-    }
     text
 }
 

@@ -84,7 +84,9 @@ pub(super) fn tree(settings: &Settings) -> Json {
         root.insert("auth_provider".to_owned(), (*only).into());
     }
     root.insert("provider_config".to_owned(), of_providers.into());
-    root.insert("mode".to_owned(), "auth-only".into());
+    let is_proxy = settings.get(&table::PROXY_ENABLED) == Some(true);
+    let mode = if is_proxy { "proxy" } else { "auth-only" };
+    root.insert("mode".to_owned(), mode.into());
     if let Some(id) = key_id(settings, &table::SECRET_KEY) {
         root.insert("key_id".to_owned(), id.into());
     }

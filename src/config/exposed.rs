@@ -18,11 +18,13 @@ use std::path::{Path, PathBuf};
 /// A shorter text may be in a file by chance.
 const SHORTEST: usize = 8;
 
-static PRIVATE_KEYS: [&ConfigKey; 4] = [
+static PRIVATE_KEYS: [&ConfigKey; 6] = [
     &table::TLS_KEY,
     &table::ES_TLS_KEY,
     &table::REDIS_TLS_KEY,
     &table::OIDC_TLS_KEY,
+    &table::PROXY_TLS_KEY,
+    &section::UPSTREAM_TLS_KEY,
 ];
 
 pub(super) fn warn(settings: &Settings, sources: &Sources, findings: &mut Findings) {
@@ -34,7 +36,7 @@ pub(super) fn warn(settings: &Settings, sources: &Sources, findings: &mut Findin
         };
         let content = String::from_utf8_lossy(content.unwrap_or_default());
         let general = table::ALL.iter().map(|key| (settings, *key));
-        let sections = settings.all_sections();
+        let sections = settings.all_sections().into_iter();
         let sections =
             sections.flat_map(|(of, own)| section::keys(of).map(move |(_, key)| (own, key)));
         let mut written: Vec<&str> = general
@@ -60,7 +62,7 @@ pub(super) fn warn(settings: &Settings, sources: &Sources, findings: &mut Findin
             findings.warn(&place, warning);
         }
     }
-    let sections = settings.all_sections().map(|(_, own)| own);
+    let sections = settings.all_sections().into_iter().map(|(_, own)| own);
     for settings in sections.chain([settings]) {
         for key in PRIVATE_KEYS {
             let path: Option<PathBuf> = settings.get(key);

@@ -27,6 +27,19 @@ pub(crate) fn check_files(config: &Config) -> Vec<Finding> {
             check(&section, usable(cluster));
         }
     }
+    for of_cluster in config.clusters.iter().filter(|_| config.proxy) {
+        let proxy = &of_cluster.proxy;
+        let own = proxy.target.iter();
+        let own = own.map(|target| ("proxy.tls".to_owned(), target));
+        let upstreams = proxy.upstreams.iter();
+        let upstreams =
+            upstreams.map(|one| (format!("tls of the upstream {}", one.name), &one.target));
+        for (section, target) in own.chain(upstreams) {
+            if target.urls.iter().any(is_https) {
+                check(&section, usable(tls::client(&target.tls)));
+            }
+        }
+    }
     // All clusters have the same Redis.
     let store = config
         .clusters

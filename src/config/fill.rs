@@ -34,6 +34,11 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let shutdown = server::shutdown(fill);
     let proxy = proxy::is_on(fill);
     let identity = identity::fill(fill);
+    let mut listeners = listeners;
+    if let (Some(listeners), Some(identity)) = (&mut listeners, &identity) {
+        let exposed = proxy::check_exposure(fill, &listeners.all, identity);
+        listeners.unprotected.extend(exposed);
+    }
     if let (Some(trust), Some(identity)) = (&trust, &identity) {
         trust::check_providers(fill, trust, identity);
         for own in fill.settings.sections(SectionsOf::Listeners) {
@@ -45,6 +50,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let clusters = clusters::fill(fill);
     let log = telemetry::fill(fill);
     let audit = telemetry::audit(fill);
+    let access_log = telemetry::access_log(fill, audit.as_ref());
     let traces = traces::fill(fill);
     let admin = telemetry::admin(fill);
     if let (Some(listeners), Some(Some(listen))) =
@@ -64,6 +70,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         unmatched: clusters.unmatched,
         telemetry: log?,
         audit: audit?,
+        access_log: access_log?,
         traces: traces?,
         admin: admin?,
         unprotected: listeners.unprotected,

@@ -58,7 +58,7 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     }
     read(&mut values, table::ALL.iter().copied(), "", findings);
     let settings = Settings {
-        lists: lists(&values, findings),
+        lists: lists(table::ALL.iter().copied(), &values, findings),
         values,
         standard: StandardVariables::read(sources, &lines),
         unread,
@@ -71,9 +71,13 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     settings
 }
 
-fn lists(values: &Values, findings: &mut Findings) -> BTreeMap<SectionsOf, Vec<Settings>> {
+fn lists(
+    keys: impl Iterator<Item = &'static ConfigKey>,
+    values: &Values,
+    findings: &mut Findings,
+) -> BTreeMap<SectionsOf, Vec<Settings>> {
     let mut lists = BTreeMap::new();
-    for key in table::ALL {
+    for key in keys {
         if let ValueType::Sections(of) = key.value_type {
             lists.insert(of, sections(of, key, values, findings));
         }
@@ -119,6 +123,7 @@ fn sections(
             findings,
         );
         Settings {
+            lists: lists(section::keys(of).map(|(_, key)| key), &values, findings),
             values,
             name: name.into(),
             place: place.clone(),
@@ -192,11 +197,6 @@ fn read(
             Status::Old(now) => {
                 let warning = format!("`{}` is an old key; use `{now}`", key.path);
                 findings.warn(&found.raw.place, warning);
-            }
-            Status::NoEffect(why) => {
-                let warning = format!("`{}` has no effect {why}", key.path);
-                findings.warn(&found.raw.place, warning);
-                continue;
             }
         }
         let path = if within.is_empty() {

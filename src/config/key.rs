@@ -34,8 +34,6 @@ pub(super) enum Status {
     Current,
     /// Accepted with a warning that says what to use.
     Old(&'static str),
-    /// A key of elastauth 2, accepted with a warning that says when it has no effect.
-    NoEffect(&'static str),
 }
 
 impl PartialEq for ConfigKey {

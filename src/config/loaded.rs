@@ -51,11 +51,12 @@ impl Loaded {
         let own = own.chain(self.dot_env.then(|| PathBuf::from(load::DOT_ENV)));
         let keys = table::ALL.iter();
         let general = keys.filter_map(|key| file_of(&self.settings, key));
-        let of_sections = self.settings.all_sections().flat_map(|(of, own)| {
-            let keys = section::keys(of);
+        let all = self.settings.all_sections();
+        let of_sections = all.iter().flat_map(|(of, own)| {
+            let keys = section::keys(*of);
             keys.filter_map(|(_, key)| file_of(own, key))
         });
-        let sections = self.settings.all_sections().map(|(_, own)| own);
+        let sections = all.iter().map(|(_, own)| *own);
         let gateway_keys = sections.chain([&self.settings]).flat_map(|settings| {
             let raw = settings.raw(&table::GATEWAY_KEYS);
             raw.map_or_else(Vec::new, secret_files)

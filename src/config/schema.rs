@@ -47,7 +47,6 @@ fn described(key: &ConfigKey) -> Value {
     let mut value = of(&key.value_type);
     let status = match key.status {
         Status::Current => String::new(),
-        Status::NoEffect(why) => format!(" No effect {why}."),
         Status::Old(now) => {
             value["deprecated"] = true.into();
             format!(" Use `{now}`.")

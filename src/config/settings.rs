@@ -77,10 +77,12 @@ impl Settings {
         self.lists.get(&of).map_or(&[], Vec::as_slice)
     }
 
-    /// Every section of every list, with the list.
-    pub(super) fn all_sections(&self) -> impl Iterator<Item = (SectionsOf, &Self)> {
-        let lists = self.lists.iter();
-        lists.flat_map(|(of, sections)| sections.iter().map(|section| (*of, section)))
+    /// Every section of every list, with the list, and those within sections.
+    pub(super) fn all_sections(&self) -> Vec<(SectionsOf, &Self)> {
+        let own = self.lists.iter();
+        let own = own.flat_map(|(of, sections)| sections.iter().map(|section| (*of, section)));
+        own.flat_map(|(of, section)| [vec![(of, section)], section.all_sections()].concat())
+            .collect()
     }
 
     /// Gives a key the value that it has in other settings, or none.

@@ -20,14 +20,15 @@ use crate::{
     idp::Algorithm,
     roles::DefaultRolesApply,
     telemetry::{
-        audit::Grants,
+        access_log::Format as AccessLogFormat,
+        audit::{Grants, Requests},
         log::{Format, Level},
     },
+    upstream::HostHeader,
 };
 use std::time::Duration;
 
 const USE_ALLOWED_GROUPS: Status = Status::Old("allowed_groups");
-const NO_PROXY_YET: Status = Status::NoEffect("without `proxy.enabled: true`");
 
 const fn hours(hours: u64) -> Duration {
     Duration::from_hours(hours)
@@ -230,6 +231,13 @@ table! {
     /// The exact value of that header.
     ES_MATCH_HEADER_VALUE: "elasticsearch.match.header.value", T::Text, reload = true,
         example = "default";
+    /// In proxy mode: what is beside the cluster, such as Kibana. Each has a `name`, a `url`, and a
+    /// `match` with `hosts` or `paths`, as a cluster has: its requests go on to the URL, with the
+    /// same login. `strip_prefix: true` removes the path by which it was found. `host_header`
+    /// is as `proxy.host_header`, and `tls` has `ca_cert`, `client_cert`, `client_key` and
+    /// `insecure_skip_verify`. docs/deployment/proxy-mode.md says more.
+    ES_UPSTREAMS: "elasticsearch.upstreams", T::Sections(SectionsOf::Upstreams),
+        example = "[{name: kibana, url: \"https://kibana:5601\", match: {hosts: [kibana.example.com]}}]";
     /// Further clusters, each under its name: 1 to 63 small letters, digits, `-` and `_`. A section
     /// has the keys of `elasticsearch` without that prefix, except `cluster_name`: its name is part
     /// of every derived password. It may have its own `default_roles`, `default_roles_apply`,
@@ -359,6 +367,13 @@ table! {
     /// Which logins the audit stream has: those for which elastauth asked or changed the cluster
     /// (`changes`), or every one (`all`).
     AUDIT_GRANTS: "audit.grants", T::Choice(texts::<Grants>), default = "changes";
+    /// In proxy mode: which requests the audit stream has, with user, method, path, indices and
+    /// status: those that may change something (`writes`), or every one (`all`). A search by POST
+    /// changes nothing; what elastauth does not know counts as a write.
+    AUDIT_REQUESTS: "audit.requests", T::Choice(texts::<Requests>), default = "off";
+    /// In proxy mode: a line for each request on standard output, with user, method, path without
+    /// query, status, bytes, times and node. The log itself goes to standard error.
+    ACCESS_LOG: "access_log", T::Choice(texts::<AccessLogFormat>), default = "off";
     /// Serve metrics for Prometheus at `/elastauth/metrics`.
     ENABLE_METRICS: "enable_metrics", T::Bool, default = "false";
     /// Send traces as the standard `OTEL_*` variables say; docs/TRACING.md lists those that count.
@@ -499,28 +514,37 @@ table! {
     OIDC_PROVIDERS: "oidc.providers", T::Sections(SectionsOf::Providers), reload = true,
         example = "[{name: staff, issuer: \"https://sso.example.org\", client_id: elastauth}]";
 
-    /// Proxy mode: elastauth passes requests on to the cluster with the user's login, and no gateway
-    /// has to ask it.
+    /// Proxy mode: elastauth carries the requests to the cluster itself, each with the login of its
+    /// user, instead of answering a gateway. Its own pages are below `/elastauth/`; everything else
+    /// is the cluster's. docs/deployment/proxy-mode.md says more.
     PROXY_ENABLED: "proxy.enabled", T::Bool, default = "false";
-    /// The URL of the cluster.
-    PROXY_URL: "proxy.elasticsearch_url", T::Url, example = "https://es.internal:9200";
-    /// How long the cluster may take to answer.
-    PROXY_TIMEOUT: "proxy.timeout", T::Duration(millis(1), hours(24)), status = NO_PROXY_YET;
-    /// How many idle connections to the cluster are kept.
-    PROXY_MAX_IDLE: "proxy.max_idle_conns", T::Number(0, 100_000), status = NO_PROXY_YET;
-    /// How long an idle connection is kept.
+    /// Where requests go on to, where that is not `elasticsearch.hosts`: a balancer in front of the
+    /// nodes, or nodes for searches alone. A path is a prefix. In a section of `clusters` it is
+    /// `proxy.elasticsearch_url` of that section.
+    PROXY_URL: "proxy.elasticsearch_url", T::Url, example = "\"https://elasticsearch:9200\"";
+    /// How long the cluster may take until the head of its answer is there; with 0 there is no
+    /// bound. The body of an answer may take as long as it likes.
+    PROXY_TIMEOUT: "proxy.timeout", T::Duration(Duration::ZERO, hours(24)), default = "30s";
+    /// How many idle connections to each node are kept.
+    PROXY_MAX_IDLE: "proxy.max_idle_conns", T::Number(0, 100_000), default = "100";
+    /// How long an idle connection is kept. Choose less than what a balancer in between has.
     PROXY_IDLE_TIMEOUT: "proxy.idle_conn_timeout", T::Duration(Duration::ZERO, hours(24)),
-        status = NO_PROXY_YET;
-    /// Use TLS to the cluster.
-    PROXY_TLS_ENABLED: "proxy.tls.enabled", T::Bool, status = NO_PROXY_YET;
-    /// Accept any certificate.
-    PROXY_TLS_SKIP: "proxy.tls.insecure_skip_verify", T::Bool, status = NO_PROXY_YET;
-    /// A PEM file of CAs that are trusted instead of the system's.
-    PROXY_TLS_CA: "proxy.tls.ca_cert", T::Path, status = NO_PROXY_YET;
-    /// A client certificate, PEM.
-    PROXY_TLS_CERT: "proxy.tls.client_cert", T::Path, status = NO_PROXY_YET;
+        default = "90s";
+    /// Which `Host` the cluster sees: the client's own, which Kibana needs for its redirects, or
+    /// that of the URL (`upstream`), by which a hosted cluster is found.
+    PROXY_HOST: "proxy.host_header", T::Choice(texts::<HostHeader>), default = "client";
+    /// Only a check: with `true`, `proxy.elasticsearch_url` must be `https`.
+    PROXY_TLS_ENABLED: "proxy.tls.enabled", T::Bool, default = "false";
+    /// Accept any certificate at `proxy.elasticsearch_url`. Anyone between elastauth and the cluster
+    /// can then read the logins of all users.
+    PROXY_TLS_SKIP: "proxy.tls.insecure_skip_verify", T::Bool, default = "false";
+    /// A PEM file of CAs that are trusted at `proxy.elasticsearch_url` instead of the system's.
+    /// Without `proxy.elasticsearch_url`, `elasticsearch.tls` counts.
+    PROXY_TLS_CA: "proxy.tls.ca_cert", T::Path, example = "/etc/elastauth/elasticsearch-ca.pem";
+    /// A client certificate for `proxy.elasticsearch_url`, PEM.
+    PROXY_TLS_CERT: "proxy.tls.client_cert", T::Path, example = "/etc/elastauth/client.crt";
     /// The private key of the client certificate, PEM.
-    PROXY_TLS_KEY: "proxy.tls.client_key", T::Path, status = NO_PROXY_YET;
+    PROXY_TLS_KEY: "proxy.tls.client_key", T::Path, example = "/etc/elastauth/client.key";
 
     /// In proxy mode: how many bytes the request line and all headers of a request may have
     /// together. The bounds of `proxy.limits` hold for each listener.

@@ -4,6 +4,7 @@ mod faults;
 mod listeners;
 mod names;
 mod providers;
+mod proxy;
 mod reload;
 mod secrets;
 mod sources;
@@ -208,8 +209,18 @@ fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     );
     // As scripts for elastauth 2 expect it.
     assert_eq!(
-        (&shown["auth_provider"], &shown["proxy"]["enabled"]),
-        (&"authelia".into(), &false.into())
+        (
+            &shown["auth_provider"],
+            &shown["mode"],
+            &shown["proxy"]["enabled"],
+            &shown["proxy"]["timeout"]
+        ),
+        (
+            &"authelia".into(),
+            &"auth-only".into(),
+            &false.into(),
+            &"30s".into()
+        )
     );
     let two = least_and(
         "auth_provider: [authelia, oidc]\noidc: {issuer: \"https://idp.test\", client_id: a}\n",

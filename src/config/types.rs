@@ -31,6 +31,7 @@ pub struct Config {
     pub unmatched: Unmatched,
     pub telemetry: telemetry::log::Config,
     pub audit: telemetry::audit::Config,
+    pub access_log: telemetry::access_log::Format,
     pub traces: telemetry::traces::Config,
     pub admin: serve::AdminConfig,
     /// Listeners where any neighbour in a private network may name themselves anybody.

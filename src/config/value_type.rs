@@ -76,6 +76,7 @@ pub(super) enum SectionsOf {
     Providers,
     Listeners,
     Clusters,
+    Upstreams,
 }
 
 impl SectionsOf {

@@ -69,6 +69,7 @@ pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
             ..telemetry::log::Config::default()
         },
         audit: telemetry::audit::Config::default(),
+        access_log: telemetry::access_log::Format::Off,
         traces: telemetry::traces::Config::Off,
         admin: serve::AdminConfig::default(),
         unprotected: Vec::new(),

@@ -9,9 +9,6 @@ use http::{Method, StatusCode, request::Parts};
 use serde_json::{Value, json};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-/// The only mode there is: elastauth answers auth requests and carries no traffic itself.
-const MODE: &str = "auth-only";
-
 /// Which of the health endpoints.
 #[derive(Clone, Copy)]
 pub(super) enum Probe {
@@ -28,7 +25,10 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
         return respond::method_not_allowed(now, "GET, HEAD");
     }
     match probe {
-        Probe::Health => respond::json(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
+        Probe::Health => respond::json(
+            StatusCode::OK,
+            &json!({"status": "OK", "mode": service.mode}),
+        ),
         Probe::Live => {
             let uptime = now.since(service.started).unwrap_or_default();
             respond::json(
@@ -37,7 +37,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                     "status": "OK",
                     "timestamp": now.to_string(),
                     "uptime": go_duration(uptime),
-                    "mode": MODE,
+                    "mode": service.mode,
                 }),
             )
         }
@@ -123,7 +123,7 @@ async fn ready(connection: &PeerConnection, request: &Parts) -> Response {
         "checks": checks,
         "timestamp": now.to_string(),
         "version": env!("CARGO_PKG_VERSION"),
-        "mode": MODE,
+        "mode": service.mode,
     });
     if let (true, Some(first), Some(answer)) =
         (trusted, upstreams.iter().next(), answer.as_object_mut())

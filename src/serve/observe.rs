@@ -17,7 +17,7 @@ use crate::{
         Telemetry,
         audit::{EventDetails, EventKind},
         chain, metrics,
-        traces::{ActiveSpan, Decided},
+        traces::{ActiveSpan, CurrentSpan, Decided},
     },
     upstream::Chosen,
 };
@@ -82,6 +82,15 @@ pub(super) struct DecisionSpan {
 }
 
 impl DecisionSpan {
+    /// For what goes on after the decision.
+    pub(super) fn current(&self) -> CurrentSpan {
+        self.active.current()
+    }
+
+    pub(super) fn trace_id(&self) -> String {
+        self.active.trace_id()
+    }
+
     /// Runs `work`; calls that it makes become parts of this span.
     pub(super) async fn within<F: Future>(&self, work: F) -> F::Output {
         self.active.current().within(work).await

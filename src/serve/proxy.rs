@@ -19,6 +19,7 @@ use super::{
     malformed,
     observe::{About, DecisionSpan},
     progress::Progress,
+    report::Report,
 };
 use crate::{
     cluster::{Forwarded, Outbound},
@@ -28,8 +29,12 @@ use crate::{
         trust::{Distrust, TrustedPeer},
     },
     outcome::Refusal,
-    request::{Protocol, Request, random_id},
+    request::{Protocol, Request, id_of, random_id},
     respond::{self, RefusalContext, Response},
+    telemetry::{
+        metrics::CallEnd,
+        traces::{CurrentSpan, TRACEPARENT},
+    },
     upstream::{Chosen, HostHeader, Upstream},
 };
 use exchange::Exchange;
@@ -47,8 +52,11 @@ struct Passage<'a> {
     connection: &'a Arc<PeerConnection>,
     request: Result<Request, Distrust>,
     span: Option<DecisionSpan>,
+    /// Of a span that is recorded, for the call after it.
+    trace: Option<CurrentSpan>,
+    /// Of the lines about it, where there are some.
+    id: Option<Box<str>>,
     upload: Upload,
-    progress: Arc<Progress>,
     version: Version,
     /// The host that the client asked for.
     asked_host: Option<HeaderValue>,
@@ -77,9 +85,23 @@ pub(super) async fn answer(
     let of_gateway = admitted.as_ref().is_ok_and(TrustedPeer::is_gateway);
     let upload = Upload::new(body);
     progress.watch(upload.watch());
+    let span = connection.service.observer.begin(&parts, of_gateway);
+    let id = if admitted.is_ok() {
+        id_of(&parts.headers)
+    } else {
+        None
+    };
+    let report = Report::begin(
+        &connection.service,
+        connection.peer,
+        &parts,
+        id,
+        span.as_ref(),
+    );
     let passage = Passage {
-        progress: Arc::clone(progress),
-        span: connection.service.observer.begin(&parts, of_gateway),
+        trace: span.as_ref().map(DecisionSpan::current),
+        id: report.request_id().map(Box::from),
+        span,
         request: admitted.map(|peer| Request::new(peer, Protocol::Proxy, parts)),
         connection,
         upload,
@@ -87,23 +109,24 @@ pub(super) async fn answer(
         asked_host,
         upgrade,
     };
-    passage.run().await
+    let exchange = Exchange::begin(connection, version, Arc::clone(progress), report);
+    passage.run(exchange).await
 }
 
 impl Passage<'_> {
-    async fn run(mut self) -> Response {
-        let exchange = Exchange::begin(self.connection, self.version, Arc::clone(&self.progress));
+    async fn run(mut self, mut exchange: Exchange) -> Response {
         let mut is_repeated = false;
         loop {
             let decision = self.decide().await;
+            exchange.report.decided(&decision);
             let grant = match &decision.result {
                 Ok(grant) => grant,
-                Err(refused) => return self.refused(&decision, refused),
+                Err(refused) => return self.refused(&decision, refused, exchange),
             };
             self.observe(&decision, "", false);
-            let forwarded = match self.forward(&decision, grant).await {
+            let forwarded = match self.forward(&decision, grant, &mut exchange).await {
                 Ok(forwarded) => forwarded,
-                Err(why) => return self.not_forwarded(&decision, &why),
+                Err(why) => return self.not_forwarded(&decision, &why, exchange),
             };
             if forwarded.answer.head.status != StatusCode::UNAUTHORIZED {
                 self.upload.forget();
@@ -114,10 +137,10 @@ impl Passage<'_> {
                 let _known = upstream.broker().recheck(grant.identity().user());
             }
             if is_repeated {
-                return self.failed(&decision, &Failure::Login);
+                return self.failed(&decision, &Failure::Login, exchange);
             }
             if !self.upload.may_repeat() {
-                return self.failed(&decision, &Failure::LoginOnce);
+                return self.failed(&decision, &Failure::LoginOnce, exchange);
             }
             is_repeated = true;
         }
@@ -136,7 +159,12 @@ impl Passage<'_> {
         }
     }
 
-    async fn forward(&self, decision: &Decision, grant: &Grant) -> Result<Forwarded, Failure> {
+    async fn forward(
+        &self,
+        decision: &Decision,
+        grant: &Grant,
+        exchange: &mut Exchange,
+    ) -> Result<Forwarded, Failure> {
         let chosen = decision.chosen.as_ref();
         let upstream: Arc<Upstream> = chosen.and_then(Chosen::upstream).ok_or(Failure::Closed)?;
         let (Some(proxied), Ok(request)) = (upstream.proxied(), &self.request) else {
@@ -158,14 +186,36 @@ impl Passage<'_> {
             framing: self.framing(request),
             websocket: self.upgrade.is_some(),
         };
+        let mut headers = headers::outgoing(request.headers(), &passing);
+        let call = self.trace.as_ref().map(CurrentSpan::begin_call);
+        if let (Some(trace), Some(call)) = (&self.trace, &call)
+            && !trace.is_of_another_trace(request.headers())
+            && let Some(parent) = call.traceparent()
+        {
+            headers.insert(TRACEPARENT, parent);
+        }
         let outbound = Outbound {
             method: request.own_method().clone(),
             target: &target,
-            headers: headers::outgoing(request.headers(), &passing),
+            headers,
             upload: &self.upload,
             asks_for_upgrade: self.upgrade.is_some(),
         };
-        Ok(server.forwarder.forward(outbound).await?)
+        let report = &mut exchange.report;
+        report.forwarded(server.name.as_deref(), self.upload.received());
+        let forwarded = server.forwarder.forward(outbound).await;
+        if let Some(call) = call {
+            let (node, end) = match &forwarded {
+                Ok(forwarded) => (
+                    Some(&*forwarded.node),
+                    Ok(forwarded.answer.head.status.as_u16()),
+                ),
+                Err(why) if why.is_unsent() => (None, Err(CallEnd::NotSent)),
+                Err(_) => (None, Err(CallEnd::Lost)),
+            };
+            call.passed_on(request.own_method(), node, end);
+        }
+        Ok(forwarded?)
     }
 
     fn framing(&self, request: &Request) -> Framing {
@@ -178,15 +228,22 @@ impl Passage<'_> {
     }
 
     fn pass_back(mut self, forwarded: Forwarded, mut exchange: Exchange) -> Response {
-        let Forwarded { answer, place, .. } = forwarded;
+        let Forwarded {
+            answer,
+            place,
+            node,
+        } = forwarded;
         exchange.answered(place);
         let mut head = answer.head;
+        exchange.report.answered(head.status.as_u16(), &node);
         let upgrades = self.upgrade.take().zip(answer.upgrade);
         headers::returned(&mut head.headers, upgrades.is_some());
         head.version = Version::HTTP_11;
         let Some((client, cluster)) = upgrades else {
             return respond::passed(head, answer.body, Box::new(exchange));
         };
+        // The client gets its answer. How a tunnel ends says nothing.
+        exchange.report.complete();
         let tunnel = tunnel::run(client, cluster, exchange);
         self.connection.tasks.spawn(tunnel);
         Response::from_parts(head, respond::Body::default())
@@ -209,14 +266,22 @@ impl Passage<'_> {
         }
     }
 
-    /// Its own, where it has one.
-    fn id(&self) -> Cow<'static, str> {
+    /// That of its lines, or its own, where it has one.
+    fn id(&self) -> Cow<'_, str> {
+        if let Some(id) = &self.id {
+            return Cow::Borrowed(id);
+        }
         let own = self.request.as_ref().ok().and_then(Request::id);
         own.map_or_else(random_id, str::to_owned).into()
     }
 
-    fn refused(&mut self, decision: &Decision, refused: &RefusedRequest) -> Response {
-        let id = self.id();
+    fn refused(
+        &mut self,
+        decision: &Decision,
+        refused: &RefusedRequest,
+        exchange: Exchange,
+    ) -> Response {
+        let id = self.id().into_owned();
         let login_url = self.connection.service.login_url.load();
         let request = self.request.as_ref().ok();
         let sign_in = match (login_url.as_ref(), request) {
@@ -224,28 +289,42 @@ impl Passage<'_> {
             _ => None,
         };
         self.observe(decision, &id, sign_in.is_some());
-        self.refuse(refused.refusal(), &id, sign_in.as_ref())
+        self.refuse(refused.refusal(), &id, sign_in.as_ref(), exchange)
     }
 
-    fn not_forwarded(&self, decision: &Decision, why: &Failure) -> Response {
+    fn not_forwarded(
+        &self,
+        decision: &Decision,
+        why: &Failure,
+        mut exchange: Exchange,
+    ) -> Response {
         // The cluster has got a part of a body that turned out to be malformed, and not its end.
-        match self.connection.framing.fault() {
-            Some(fault) => malformed::refuse(self.connection, self.version, fault),
-            None => self.failed(decision, why),
-        }
+        let Some(fault) = self.connection.framing.fault() else {
+            return self.failed(decision, why, exchange);
+        };
+        let response = malformed::refuse(self.connection, self.version, fault);
+        let status = response.status().as_u16();
+        exchange.report.refused(Refusal::BadUpload, status);
+        response
     }
 
-    fn failed(&self, decision: &Decision, why: &Failure) -> Response {
+    fn failed(&self, decision: &Decision, why: &Failure, exchange: Exchange) -> Response {
         let id = self.id();
         let observer = &self.connection.service.observer;
         observer.not_passed_on(decision, why, &self.about(&id, false));
-        self.refuse(why.refusal(), &id, None)
+        self.refuse(why.refusal(), &id, None, exchange)
     }
 
-    fn refuse(&self, refusal: Refusal, id: &str, sign_in: Option<&HeaderValue>) -> Response {
+    fn refuse(
+        &self,
+        refusal: Refusal,
+        id: &str,
+        sign_in: Option<&HeaderValue>,
+        mut exchange: Exchange,
+    ) -> Response {
         let service = &self.connection.service;
         let request = self.request.as_ref().ok();
-        respond::refuse(
+        let response = respond::refuse(
             refusal,
             &RefusalContext {
                 protocol: Protocol::Proxy,
@@ -255,6 +334,9 @@ impl Passage<'_> {
                 request_id: id,
                 now: service.clock.now(),
             },
-        )
+        );
+        let status = response.status().as_u16();
+        exchange.report.refused(refusal, status);
+        response
     }
 }

@@ -22,6 +22,8 @@ const LOGOUTS: Rate = Rate::a_second(200);
 /// What a listener needs to answer requests.
 #[derive(Debug)]
 pub struct Service {
+    /// As health and configuration call it.
+    pub(super) mode: &'static str,
     pub(crate) flow: Flow,
     pub(super) identity_headers: headers::Config,
     /// Where browsers are sent to sign in.
@@ -88,6 +90,8 @@ pub struct AdminConfig {
 #[expect(missing_debug_implementations, reason = "it is taken apart at once")]
 #[expect(missing_docs, reason = "the types say it")]
 pub struct ServiceParts {
+    /// Whether requests are passed on, and not only decided about.
+    pub proxy: bool,
     pub flow: Flow,
     /// Under which names a grant tells the gateway who it is.
     pub identity_headers: headers::Config,
@@ -106,6 +110,7 @@ impl Service {
         let clock = parts.clock;
         Self {
             dropped: Dropped::new(&parts.identity_headers, parts.flow.providers.oidc()),
+            mode: if parts.proxy { "proxy" } else { "auth-only" },
             flow: parts.flow,
             identity_headers: parts.identity_headers,
             login_url: ArcSwapOption::new(parts.login_url.map(Arc::new)),

@@ -122,6 +122,7 @@ impl Setup {
         let tasks = Tasks::default();
         let admin_listener = self.admin.listen;
         let service = Service::new(ServiceParts {
+            proxy: false,
             flow,
             identity_headers: headers::Config::default(),
             login_url: None,

@@ -39,6 +39,8 @@ pub struct Config {
     pub target: AuditTarget,
     /// Which grants it has (`audit.grants`).
     pub grants: Grants,
+    /// Which requests of proxy mode it has (`audit.requests`).
+    pub requests: Requests,
 }
 
 /// Where the audit stream goes.
@@ -65,6 +67,18 @@ pub enum Grants {
     All,
 }
 
+/// Which requests of proxy mode are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Requests {
+    /// None.
+    #[default]
+    Off,
+    /// Those that may change something.
+    Writes,
+    /// Every one.
+    All,
+}
+
 /// The audit stream. Clones write into the same one; the default writes nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Audit(Option<Arc<AuditStream>>);
@@ -73,6 +87,7 @@ pub struct Audit(Option<Arc<AuditStream>>);
 struct AuditStream {
     queue: SyncSender<WriterMessage>,
     grants: Grants,
+    requests: Requests,
     losses: Arc<Losses>,
     clock: Clock,
 }
@@ -104,6 +119,7 @@ impl Audit {
         Ok(Self(Some(Arc::new(AuditStream {
             queue,
             grants: config.grants,
+            requests: config.requests,
             losses,
             clock,
         }))))
@@ -121,6 +137,14 @@ impl Audit {
         self.0
             .as_ref()
             .is_some_and(|stream| stream.grants == Grants::All)
+    }
+
+    /// Which requests of proxy mode are written.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        self.0
+            .as_ref()
+            .map_or(Requests::Off, |stream| stream.requests)
     }
 
     /// Queues a line for the writer. It never waits.

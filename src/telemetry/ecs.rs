@@ -20,7 +20,7 @@ use tracing_subscriber::{
 };
 
 /// The version of the schema whose names these are. None of them has changed since 1.x.
-const VERSION: &str = "8.17.0";
+pub(super) const VERSION: &str = "8.17.0";
 
 /// Writes one object a line.
 #[derive(Debug, Default)]
@@ -79,23 +79,30 @@ fn name(ours: &str) -> String {
         "error" => "error.message",
         "node" => "server.address",
         "version" => "service.version",
+        "bytes_in" => "http.request.body.bytes",
+        "bytes_out" => "http.response.body.bytes",
         other => return format!("elastauth.{other}"),
     };
     theirs.to_owned()
+}
+
+/// The same, for a field with this value.
+pub(super) fn name_of(ours: &str, value: &Value) -> String {
+    let name = name(ours);
+    // The field has the type `ip`: with the `unix` of a socket's peer, Elasticsearch would refuse
+    // the whole line.
+    let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+    if name == "source.ip" && !value.as_str().is_some_and(is_ip) {
+        return "source.address".to_owned();
+    }
+    name
 }
 
 struct EcsFields(Map<String, Value>);
 
 impl EcsFields {
     fn put(&mut self, field: &Field, value: Value) {
-        let mut name = name(field.name());
-        // The field has the type `ip`: with the `unix` of a socket's peer, Elasticsearch would
-        // refuse the whole line.
-        let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
-        if name == "source.ip" && !value.as_str().is_some_and(is_ip) {
-            "source.address".clone_into(&mut name);
-        }
-        self.0.insert(name, value);
+        self.0.insert(name_of(field.name(), &value), value);
     }
 }
 

@@ -7,13 +7,16 @@ mod handles;
 mod labels;
 mod legacy;
 mod process;
+mod proxy;
 
 pub use cluster::ClusterMetrics;
 pub(crate) use cluster::NodeMetrics;
+pub(crate) use handles::Counted;
 pub(crate) use labels::{
-    ActionEnd, AuditLine, Bound, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload,
-    Scan, SpanEnd, Step, StoreMessage, UserAction,
+    ActionEnd, AuditLine, Bound, Call, CallEnd, ClockSource, Logout, Lookup, MethodLabel,
+    ProviderLabel, ProxyError, Reload, Scan, SpanEnd, StatusLabel, Step, StoreMessage, UserAction,
 };
+pub use proxy::Proxied;
 
 use crate::{clock::Timestamp, outcome::Outcome};
 use cluster::Clusters;
@@ -54,11 +57,15 @@ struct ProcessSeries {
     connections_refused: Handles<Bound>,
     reloads: Handles<Reload>,
     audit_lines: Handles<AuditLine>,
+    access_lines: Handles<AuditLine>,
     suppressed: Counter,
     clock_differences: Handles<ClockSource, Gauge<f64, AtomicU64>>,
     spans: Handles<SpanEnd>,
     families: cluster::Families,
     clusters: Arc<Clusters>,
+    proxy: proxy::Families,
+    /// Of requests that are for no cluster.
+    proxied_nowhere: proxy::ProxySeries,
 }
 
 impl Default for Metrics {
@@ -95,14 +102,16 @@ impl Metrics {
             "When the process started, in seconds since 1970",
             ConstGauge::new(Duration::from_millis(started.0).as_secs_f64()),
         );
+        let proxy = proxy::Families::new(r);
         Self(Arc::new(ProcessSeries {
             unassigned,
+            proxied_nowhere: proxy.of(""),
             decision_durations: registered(
                 r,
                 "elastauth_decision_duration_seconds",
                 "How long decisions took",
             ),
-            families: cluster::Families::new(r, decisions),
+            families: cluster::Families::new(r, decisions, proxy.clone()),
             keys_fetched: registered(
                 r,
                 "elastauth_jwks_fetched_timestamp_seconds",
@@ -120,6 +129,7 @@ impl Metrics {
             ),
             reloads: by_label(r, "elastauth_reloads", "Reloads of the configuration"),
             audit_lines: by_label(r, "elastauth_audit_lines", "Lines of the audit stream"),
+            access_lines: by_label(r, "elastauth_access_log_lines", "Lines of the access log"),
             suppressed: registered(
                 r,
                 "elastauth_log_lines_suppressed",
@@ -136,6 +146,7 @@ impl Metrics {
                 "Spans of recorded traces, by what became of them",
             ),
             clusters,
+            proxy,
             registry,
         }))
     }
@@ -198,6 +209,22 @@ impl Metrics {
     /// Lines of the audit stream were written, or lost.
     pub fn audited(&self, result: AuditLine, lines: u64) {
         self.0.audit_lines.get(result).inc_by(lines);
+    }
+
+    /// Lines of the access log were written, or lost.
+    pub fn access_logged(&self, result: AuditLine, lines: u64) {
+        self.0.access_lines.get(result).inc_by(lines);
+    }
+
+    /// One more request of proxy mode is not over, until the value is dropped.
+    #[must_use]
+    pub fn proxied_request(&self) -> Counted {
+        Counted::new(self.0.proxy.active())
+    }
+
+    /// A request of proxy mode is over that was for no cluster.
+    pub fn proxied_nowhere(&self, request: &Proxied) {
+        self.0.proxied_nowhere.ended(request);
     }
 
     /// Another clock is this far ahead of ours.

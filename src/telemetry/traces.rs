@@ -19,7 +19,7 @@ mod span;
 mod tests;
 mod wire;
 
-pub(crate) use active::{ActiveSpan, Decided, begin_call, with_current_span};
+pub(crate) use active::{ActiveSpan, CurrentSpan, Decided, begin_call, with_current_span};
 pub use config::Config;
 pub(crate) use config::Otlp;
 pub(crate) use context::{RootSampler, Sampler, Share, TRACEPARENT};

@@ -46,6 +46,21 @@ pub struct ProxyConfig {
     pub upstreams: Vec<ProxyUpstream>,
 }
 
+impl ProxyConfig {
+    /// The server beside the cluster that a request is for; `None` for the cluster itself.
+    ///
+    /// # Errors
+    /// If the request does not say clearly what could choose between two.
+    pub(crate) fn beside(&self, request: &Request) -> Result<Option<&ProxyUpstream>, NoCluster> {
+        if self.upstreams.is_empty() {
+            return Ok(None);
+        }
+        let index = Index::new(self.upstreams.iter().map(|one| &one.selector));
+        let found = index.find(request.asked()).map_err(NoCluster::Unclear)?;
+        Ok(found.and_then(|found| self.upstreams.get(found.place)))
+    }
+}
+
 impl Default for ProxyConfig {
     fn default() -> Self {
         Self {

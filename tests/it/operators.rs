@@ -2,7 +2,10 @@
 //! the endpoints, and docs/METRICS.md.
 
 use elastauth::internals::{
-    clock::Timestamp, outcome::Refusal, respond::Row, telemetry::metrics::Metrics,
+    clock::Timestamp,
+    outcome::Refusal,
+    respond::Row,
+    telemetry::metrics::{Metrics, Proxied},
 };
 use saphyr_parser::{Event, Parser};
 use serde_json::Value;
@@ -19,6 +22,9 @@ fn exposition() -> String {
     let _node = cluster.node(0);
     cluster.parking_due(0, Timestamp(0));
     metrics.keys_fetched("oidc", Timestamp(0));
+    for request in Proxied::all() {
+        cluster.proxied(&request);
+    }
     metrics.expose()
 }
 
@@ -55,6 +61,7 @@ fn compared(expression: &str) -> Vec<(&str, &str)> {
         "call",
         "status_class",
         "result",
+        "error_type",
     ];
     let mut found = Vec::new();
     for label in ours {

@@ -6,4 +6,6 @@ mod floods;
 mod framing;
 mod limits;
 mod passing;
+mod seen;
+mod servers;
 pub(crate) mod setup;

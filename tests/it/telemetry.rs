@@ -77,6 +77,7 @@ impl Deployment {
         let config = audit::Config {
             target: AuditTarget::File(path.clone()),
             grants,
+            ..audit::Config::default()
         };
         let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
         let telemetry = Telemetry {
@@ -106,6 +107,7 @@ impl Deployment {
         let upstream = Upstream::new("default", mapping, broker);
         let flow = Flow::new(identity::Providers::headers(names.clone()), upstream.into());
         let service = Service::new(serve::ServiceParts {
+            proxy: false,
             flow,
             identity_headers: names,
             login_url: None,
@@ -419,8 +421,9 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         telemetry: elastauth::internals::telemetry::log::Config::default(),
         audit: audit::Config {
             target: AuditTarget::File(path.clone()),
-            grants: Grants::Changes,
+            ..audit::Config::default()
         },
+        access_log: elastauth::internals::telemetry::access_log::Format::Off,
         traces: elastauth::internals::telemetry::traces::Config::Off,
         admin: AdminConfig {
             listen: Some(loopback),

@@ -70,6 +70,8 @@ pub(crate) struct Outbound<'a> {
 /// An answer that has begun, and whose it is.
 pub(crate) struct Forwarded {
     pub(crate) answer: Answer,
+    /// The node, as `scheme://host:port`.
+    pub(crate) node: Arc<str>,
     pub(crate) place: ExchangePlace,
 }
 
@@ -92,6 +94,16 @@ pub(crate) enum ForwardError {
         #[source]
         why: StreamError,
     },
+}
+
+impl ForwardError {
+    /// Whether certainly no server has got anything of the request.
+    pub(crate) fn is_unsent(&self) -> bool {
+        match self {
+            Self::Busy | Self::Target(_) => true,
+            Self::Node { why, .. } => matches!(why, StreamError::Connect(_)),
+        }
+    }
 }
 
 impl Origins {
@@ -186,8 +198,13 @@ impl Forwarder {
             let sent = link.send(request, upload, asks_for_upgrade, self.limits.timeout);
             match sent.await {
                 Ok(answer) => {
+                    let node = Arc::clone(&lease.node.name);
                     lease.succeeded();
-                    return Ok(Forwarded { answer, place });
+                    return Ok(Forwarded {
+                        answer,
+                        node,
+                        place,
+                    });
                 }
                 Err(NotAnswered { why, unsent }) => {
                     if tells_against_node(&why) {

@@ -17,7 +17,7 @@ use crate::{
         yaml::shown,
     },
     model::ClusterName,
-    upstream::Unmatched,
+    upstream::{Match, ProxyConfig, Unmatched},
 };
 use http::uri::Scheme;
 use std::collections::HashMap;
@@ -50,6 +50,9 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Clusters> {
     let has_general = sections.is_empty() || keys.any(|key| fill.given(key));
     let general: Option<String> = fill.get(&table::ES_CLUSTER_NAME);
     let general = general.filter(|_| has_general);
+    if general.is_none() {
+        proxy::check_general(fill);
+    }
     // Every section is filled, so that all faults are reported.
     let mut filled = Vec::new();
     if let Some(name) = &general {
@@ -83,34 +86,55 @@ fn one(fill: &mut Filler<'_>, name: ClusterName, own: Option<&Settings>) -> Opti
     let broker = broker::fill(fill);
     let cluster = cluster::fill(fill);
     let selector = matching::selector(fill);
-    let (selector, roles) = (selector?, roles?);
-    let proxy = proxy::fill(fill);
+    let (selector, roles, cluster) = (selector?, roles?, cluster?);
+    let proxy = proxy::fill(fill, &cluster.tls);
     let tenants = matching::tenants(fill, own, &selector, &roles);
+    if let Some(Some(tenants)) = &tenants {
+        proxy::check_tenants(fill, tenants);
+    }
+    let proxy = proxy?;
     let config = ClusterConfig {
         name,
-        selector,
-        cluster: cluster?,
+        selector: with_hosts_of_upstreams(selector, &proxy),
+        cluster,
+        proxy,
         broker: broker?,
         roles,
-        proxy: proxy?,
         tenants: tenants?,
     };
     matching::check_tenants(fill, &config);
     Some(config)
 }
 
+/// The hosts of what is beside a cluster lead to the cluster, where hosts alone choose it.
+fn with_hosts_of_upstreams(mut selector: Match, proxy: &ProxyConfig) -> Match {
+    let by_hosts_alone =
+        !selector.hosts.is_empty() && selector.paths.is_empty() && selector.header.is_none();
+    let hosts = proxy
+        .upstreams
+        .iter()
+        .flat_map(|upstream| &upstream.selector.hosts);
+    for host in hosts.filter(|_| by_hosts_alone) {
+        if !selector.hosts.contains(host) {
+            selector.hosts.push(host.clone());
+        }
+    }
+    selector
+}
+
 /// The general values, instead of which those of the section count. What the section does not say
 /// of the cluster itself has its default there: nothing of `elasticsearch` is for another cluster.
 fn overlay(general: &Settings, own: &Settings) -> Settings {
     let is_general = |path: &str| {
-        let of_sections = [&table::CLUSTERS, &table::LISTENERS];
-        !path.starts_with(section::ES) && !of_sections.iter().any(|key| key.path == path)
+        let others = [&table::CLUSTERS, &table::LISTENERS];
+        let mut others = others.iter().chain(&section::PROXY_OF_ONE);
+        !path.starts_with(section::ES) && !others.any(|key| key.path == path)
     };
     let values = general.values.iter();
     let values = values.filter(|(path, _)| is_general(path));
     let mut values: HashMap<_, _> = values.map(|(path, value)| (*path, value.clone())).collect();
     for (_, key) in section::keys(SectionsOf::Clusters) {
-        let counts = own.given(key) || key.path.starts_with(section::ES);
+        let counts = own.given(key) || section::is_of_one_cluster(key);
         if let Some(value) = own.found(key).filter(|_| counts) {
             values.insert(key.path, value.clone());
         }
@@ -126,9 +150,14 @@ fn overlay(general: &Settings, own: &Settings) -> Settings {
     };
     values.insert(table::ES_CLUSTER_NAME.path, name);
     let providers = general.sections(SectionsOf::Providers).to_vec();
+    let upstreams = own.sections(SectionsOf::Upstreams).to_vec();
     Settings {
         values,
-        lists: [(SectionsOf::Providers, providers)].into(),
+        lists: [
+            (SectionsOf::Providers, providers),
+            (SectionsOf::Upstreams, upstreams),
+        ]
+        .into(),
         name: own.name.clone(),
         place: own.place.clone(),
         standard: general.standard.clone(),

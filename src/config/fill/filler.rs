@@ -61,11 +61,11 @@ impl<'a> Filler<'a> {
         if name.is_empty() {
             return (place, text);
         }
-        let text = text.replace(
-            &format!("`{}", section::ES),
-            &format!("`clusters.{}.", shown(name)),
-        );
-        let place = if place == Place::Nowhere && key.path.starts_with(section::ES) {
+        let within = format!("`clusters.{}.", shown(name));
+        let text = text
+            .replace(&format!("`{}", section::ES), &within)
+            .replace("`proxy.", &format!("{within}proxy."));
+        let place = if place == Place::Nowhere && section::is_of_one_cluster(key) {
             self.settings.place.clone()
         } else {
             place

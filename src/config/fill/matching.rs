@@ -39,7 +39,7 @@ pub(super) fn selector(fill: &mut Filler<'_>) -> Option<Match> {
     })
 }
 
-fn patterns<T, E: Display>(
+pub(super) fn patterns<T, E: Display>(
     fill: &mut Filler<'_>,
     key: &ConfigKey,
     what: &str,

@@ -4,7 +4,7 @@ use super::filler::Filler;
 use crate::{
     config::table,
     serve::{AdminConfig, Hosts},
-    telemetry::{audit, log::Config},
+    telemetry::{access_log::Format, audit, log::Config},
 };
 use std::path::{Path, PathBuf};
 
@@ -21,16 +21,32 @@ pub(super) fn audit(fill: &mut Filler<'_>) -> Option<audit::Config> {
         Some(path) if path == Path::new("stdout") => audit::AuditTarget::Stdout,
         Some(path) => audit::AuditTarget::File(path),
     };
-    if target == audit::AuditTarget::Off && fill.given(&table::AUDIT_GRANTS) {
-        fill.warn(
-            &table::AUDIT_GRANTS,
-            "`audit.grants` has no effect without `audit.path`",
-        );
+    if target == audit::AuditTarget::Off {
+        for key in [&table::AUDIT_GRANTS, &table::AUDIT_REQUESTS] {
+            if fill.given(key) {
+                let warning = format!("`{}` has no effect without `audit.path`", key.path);
+                fill.warn(key, warning);
+            }
+        }
     }
     Some(audit::Config {
         target,
         grants: fill.get(&table::AUDIT_GRANTS)?,
+        requests: fill.get(&table::AUDIT_REQUESTS)?,
     })
+}
+
+pub(super) fn access_log(fill: &mut Filler<'_>, audit: Option<&audit::Config>) -> Option<Format> {
+    let format: Format = fill.get(&table::ACCESS_LOG)?;
+    let audit_is_there = audit.is_some_and(|audit| audit.target == audit::AuditTarget::Stdout);
+    if format == Format::Text && audit_is_there {
+        fill.warn(
+            &table::ACCESS_LOG,
+            "the audit stream goes to standard output as well, so its JSON lines are between \
+             lines of text; use `access_log: json`, or a file as `audit.path`",
+        );
+    }
+    Some(format)
 }
 
 pub(super) fn admin(fill: &mut Filler<'_>) -> Option<AdminConfig> {

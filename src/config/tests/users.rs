@@ -150,10 +150,29 @@ fn version_2_with_tokens_starts_as_it_is() {
     }
 }
 
-/// Its files are not those of this machine.
+/// docs/src/content/docs, deployment/example/direct-proxy and its `.env.example`.
 #[test]
-fn the_proxy_of_elastauth_2_is_taken() {
-    let config = good(&read("v2-proxy.yml"), &VARIABLES);
-    let target = config.clusters[0].proxy.target.as_ref().unwrap();
-    assert!(config.proxy && target.urls[0] == "https://elasticsearch:9200");
+fn version_2_with_its_proxy_starts_as_it_is() {
+    for (name, seconds) in [
+        ("v2-proxy.yml", 60),
+        ("v2-proxy-direct.yml", 30),
+        ("v2-proxy-oidc.yml", 30),
+        ("v2-proxy-client-certificate.yml", 30),
+    ] {
+        let config = good(&read(name), &VARIABLES);
+        let proxy = &config.clusters[0].proxy;
+        assert_eq!(proxy.timeout, Some(Duration::from_secs(seconds)), "{name}");
+        let target = proxy.target.as_ref().expect(name);
+        assert_eq!(target.urls[0].port_u16(), Some(9200), "{name}");
+        assert_eq!(config.shown["mode"], "proxy", "{name}");
+    }
+    let text = read("v2-proxy.env");
+    let checked = check(&Sources::given(Flags::default(), &[]).with_dot_env(&text));
+    assert_eq!(fault_texts(&checked), Vec::<String>::new());
+    let config = checked.outcome.unwrap();
+    let proxy = &config.clusters[0].proxy;
+    assert_eq!(
+        (proxy.max_idle_conns, proxy.idle_conn_timeout),
+        (100, Duration::from_secs(90))
+    );
 }

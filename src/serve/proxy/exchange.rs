@@ -3,7 +3,7 @@
 use crate::{
     cluster::ExchangePlace,
     respond::Watch,
-    serve::{connection::PeerConnection, progress::Progress},
+    serve::{connection::PeerConnection, progress::Progress, report::Report},
 };
 use http::Version;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub(super) struct Exchange {
     version: Version,
     progress: Arc<Progress>,
     place: Option<ExchangePlace>,
+    /// Written when all this is over.
+    pub(super) report: Report,
 }
 
 impl Exchange {
@@ -22,6 +24,7 @@ impl Exchange {
         connection: &Arc<PeerConnection>,
         version: Version,
         progress: Arc<Progress>,
+        report: Report,
     ) -> Self {
         connection.activity.exchange_begins();
         Self {
@@ -29,6 +32,7 @@ impl Exchange {
             version,
             progress,
             place: None,
+            report,
         }
     }
 
@@ -47,6 +51,7 @@ impl std::fmt::Debug for Exchange {
 impl Watch for Exchange {
     fn passed(&mut self, bytes: usize) {
         self.progress.handed_on(bytes);
+        self.report.passed(bytes);
     }
 
     fn waits(&mut self) {
@@ -54,10 +59,12 @@ impl Watch for Exchange {
     }
 
     fn ended(&mut self) {
+        self.report.complete();
         self.place = None;
     }
 
     fn cut(&mut self, _why: &hyper::Error) {
+        self.report.cut();
         if self.version < Version::HTTP_11 {
             self.connection.activity.answer_cut();
         }

@@ -39,6 +39,8 @@ pub enum EventKind {
     Granted,
     /// A request was refused.
     Refused,
+    /// A request of proxy mode went to the cluster, and is over.
+    Request,
     /// Lines before this one could not be written.
     LinesLost,
 }
@@ -82,6 +84,21 @@ pub struct EventDetails<'a> {
     /// What the client asked for: the path, without its query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<&'a str>,
+    /// The client's method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'a str>,
+    /// The indices that the path names, as it names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<&'a str>,
+    /// Whether the request may change something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writes: Option<bool>,
+    /// The upstream beside the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'a str>,
+    /// The status that the client got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The same as in the log and in the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,

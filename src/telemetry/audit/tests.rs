@@ -8,7 +8,7 @@ fn audit(path: &Path) -> (Audit, Metrics) {
     let metrics = Metrics::default();
     let config = Config {
         target: AuditTarget::File(path.to_owned()),
-        grants: Grants::default(),
+        ..Config::default()
     };
     (
         Audit::start(&config, Clock::default(), metrics.clone()).unwrap(),

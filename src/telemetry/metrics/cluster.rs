@@ -8,6 +8,7 @@ use super::{
         ActionEnd, Call, CallEnd, Labels, Lookup, ProviderLabel, Scan, Step, StoreMessage,
         UserAction,
     },
+    proxy::{self, Proxied, ProxySeries},
 };
 use crate::{clock::Timestamp, outcome::Outcome};
 use prometheus_client::{
@@ -43,12 +44,18 @@ pub(super) struct Families {
     parking_due: Family<Labels, Gauge>,
     parking_scans: Family<Labels, Counter>,
     parking_scanned_at: Family<Labels, Gauge>,
+    proxy: proxy::Families,
 }
 
 impl Families {
-    pub(super) fn new(registry: &mut Registry, decisions: Family<Labels, Counter>) -> Self {
+    pub(super) fn new(
+        registry: &mut Registry,
+        decisions: Family<Labels, Counter>,
+        proxy: proxy::Families,
+    ) -> Self {
         Self {
             decisions,
+            proxy,
             steps: registered(
                 registry,
                 "elastauth_ensure_steps",
@@ -155,6 +162,7 @@ impl Families {
             parking_scans: Handles::resolve(&self.parking_scans, &labels),
             parking_scanned_at: self.parking_scanned_at.clone(),
             nodes: self.nodes.clone(),
+            proxied: self.proxy.of(cluster),
             labels,
         }))
     }
@@ -184,13 +192,16 @@ struct ClusterSeries {
     /// Without a series before the first look: 0 would read as 1970.
     parking_scanned_at: Family<Labels, Gauge>,
     nodes: Family<Labels, Gauge>,
+    proxied: ProxySeries,
     labels: Labels,
 }
 
 impl Default for ClusterMetrics {
     /// For tests: nobody reads them.
     fn default() -> Self {
-        Families::new(&mut Registry::default(), Family::default()).of("default")
+        let registry = &mut Registry::default();
+        let proxy = proxy::Families::new(registry);
+        Families::new(registry, Family::default(), proxy).of("default")
     }
 }
 
@@ -267,6 +278,11 @@ impl ClusterMetrics {
         let gauge = self.0.nodes.get_or_create_owned(&labels);
         gauge.set(1);
         NodeMetrics(gauge)
+    }
+
+    /// A request of proxy mode for this cluster is over.
+    pub fn proxied(&self, request: &Proxied) {
+        self.0.proxied.ended(request);
     }
 
     /// One more user is being updated, until the value is dropped.

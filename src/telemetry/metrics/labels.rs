@@ -2,6 +2,7 @@
 //! path.
 
 use crate::outcome::Outcome;
+use http::Method;
 use std::borrow::Cow;
 
 /// The labels of one series.
@@ -182,6 +183,47 @@ labels! {
         IdentityProvider = "identity_provider",
     }
 
+    /// The method of a request of proxy mode.
+    MethodLabel("method") {
+        Get = "GET",
+        Head = "HEAD",
+        Post = "POST",
+        Put = "PUT",
+        Delete = "DELETE",
+        Patch = "PATCH",
+        Options = "OPTIONS",
+        Other = "other",
+    }
+
+    /// The class of the status that a client of proxy mode got.
+    StatusLabel("status") {
+        Informational = "1xx",
+        Success = "2xx",
+        Redirect = "3xx",
+        Refused = "4xx",
+        Failed = "5xx",
+        // The client left before there was one.
+        Unknown = "unknown",
+    }
+
+    /// Why a request of proxy mode has no whole answer of the cluster. The first four have the
+    /// names of elastauth 2.
+    ProxyError("error_type") {
+        AuthFailed = "auth_failed",
+        InvalidRequest = "invalid_request",
+        InvalidUsername = "invalid_username",
+        NoLogin = "credential_generation_failed",
+        NotAllowed = "not_allowed",
+        NoCluster = "no_cluster",
+        LoginRefused = "login_refused",
+        NotReached = "not_reached",
+        Timeout = "timeout",
+        Invalid = "answer_invalid",
+        Cut = "answer_cut",
+        BodyCut = "body_cut",
+        ClientGone = "client_gone",
+    }
+
     /// What became of a span.
     SpanEnd("result") {
         Exported = "exported",
@@ -219,6 +261,29 @@ impl Call {
             Self::InvalidateApiKeys => "security.invalidate_api_key",
             Self::ListUsers => "security.query_user",
             Self::Check => "check",
+        }
+    }
+}
+
+impl MethodLabel {
+    #[must_use]
+    pub(crate) fn of(method: &Method) -> Self {
+        let mut all = Self::all();
+        let known = all.find(|label| label.text() == method.as_str());
+        known.unwrap_or(Self::Other)
+    }
+}
+
+impl StatusLabel {
+    #[must_use]
+    pub(crate) fn of(status: Option<u16>) -> Self {
+        match status {
+            None => Self::Unknown,
+            Some(..200) => Self::Informational,
+            Some(200..300) => Self::Success,
+            Some(300..400) => Self::Redirect,
+            Some(400..500) => Self::Refused,
+            Some(500..) => Self::Failed,
         }
     }
 }

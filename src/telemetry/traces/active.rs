@@ -1,7 +1,7 @@
 //! Spans that have begun: that of a decision, and those of the calls within it.
 
 use super::{
-    context::{self, SpanId, TraceId},
+    context::{self, Parent, SpanId, TRACEPARENT, TraceId},
     recorder::Recorder,
     span::{
         Attribute,
@@ -14,7 +14,7 @@ use crate::{
     outcome::Outcome,
     telemetry::metrics::{Call, CallEnd, ProviderLabel},
 };
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -28,6 +28,22 @@ pub struct CurrentSpan {
 }
 
 impl CurrentSpan {
+    /// Begins a call to another server.
+    pub(crate) fn begin_call(&self) -> ActiveSpan {
+        ActiveSpan::begin(
+            Arc::clone(&self.recorder),
+            self.trace,
+            Some(self.span),
+            SpanKind::Client,
+        )
+    }
+
+    /// Whether a request says that it belongs to another trace. Such a word of its client stays.
+    pub(crate) fn is_of_another_trace(&self, headers: &HeaderMap) -> bool {
+        let said = headers.contains_key(TRACEPARENT);
+        said && Parent::of(headers).is_none_or(|parent| parent.trace != self.trace)
+    }
+
     /// Makes the calls of `work` children of this span.
     pub async fn within<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
@@ -161,6 +177,29 @@ impl ActiveSpan {
         self.end(operation.into(), attributes, failed);
     }
 
+    /// A client's request was passed on to the server of this base URL, and its answer has begun
+    /// with this status. Without a status there is the reason.
+    pub fn passed_on(self, method: &Method, node: Option<&str>, end: Result<u16, CallEnd>) {
+        let name = known(method);
+        let address = node.and_then(|node| node.parse::<Uri>().ok());
+        let host = address.as_ref().and_then(Uri::host);
+        let port = address.as_ref().and_then(Uri::port_u16);
+        let (result, failed) = match end {
+            Ok(status) => (
+                ("http.response.status_code", Number(status.into())),
+                status >= 500,
+            ),
+            Err(why) => (("error.type", Word(why.text())), true),
+        };
+        let attributes = [
+            Some(("http.request.method", Word(name.unwrap_or("_OTHER")))),
+            host.map(|host| ("server.address", Text(host.into()))),
+            port.map(|port| ("server.port", Number(port.into()))),
+            Some(result),
+        ];
+        self.end(name.unwrap_or("HTTP").into(), attributes, failed);
+    }
+
     fn end<const N: usize>(self, name: Box<str>, attributes: [Option<Attribute>; N], failed: bool) {
         let end = nanos(self.start + self.begun.elapsed());
         self.current.recorder.take(FinishedSpan {
@@ -180,17 +219,7 @@ impl ActiveSpan {
 /// Begins the span of a call to the cluster, where this task works within a recorded span.
 #[must_use]
 pub(crate) fn begin_call() -> Option<ActiveSpan> {
-    let CurrentSpan {
-        recorder,
-        trace,
-        span,
-    } = CURRENT.try_with(Clone::clone).ok()?;
-    Some(ActiveSpan::begin(
-        recorder,
-        trace,
-        Some(span),
-        SpanKind::Client,
-    ))
+    CURRENT.try_with(CurrentSpan::begin_call).ok()
 }
 
 /// Lets `work` run within the span of this task, on whichever task it runs.

@@ -63,6 +63,18 @@ impl Setup {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::with_environment(more, &[], serve).await
+    }
+
+    /// The same, in this environment.
+    pub(crate) async fn with_environment<F>(
+        more: &str,
+        environment: &[(&str, &str)],
+        serve: impl Fn(Connection) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let upstream = Upstream::start(serve).await;
         let more = format!(
             "proxy:\n  enabled: true\n  elasticsearch_url: \"http://127.0.0.1:{}\"\n{more}",
@@ -70,6 +82,7 @@ impl Setup {
         );
         let stage = Stage::planned(Plan {
             more: &more,
+            environment,
             ..Plan::default()
         })
         .await;

@@ -8,7 +8,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The guides in which a name with dots is a key of elastauth, not of the chart.
-const WITH_KEYS: [&str; 3] = ["auth-only.md", "sizing.md", "upgrade-from-2.md"];
+const WITH_KEYS: [&str; 4] = [
+    "auth-only.md",
+    "proxy-mode.md",
+    "sizing.md",
+    "upgrade-from-2.md",
+];
 
 pub(super) fn check() -> anyhow::Result<()> {
     let mut faults = Vec::new();

@@ -8,7 +8,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -46,8 +49,8 @@ struct State {
     kept: Vec<Piece>,
     kept_bytes: usize,
     is_kept: bool,
-    /// All that has come.
-    received: u64,
+    /// All that has come, in bytes. The report of the request reads it too.
+    received: Arc<AtomicU64>,
     tries: u32,
     /// When the last piece came.
     progress: Instant,
@@ -83,7 +86,7 @@ impl Upload {
             kept: Vec::new(),
             kept_bytes: 0,
             is_kept: true,
-            received: 0,
+            received: Arc::default(),
             tries: 0,
             progress: begun,
             waits: false,
@@ -104,6 +107,12 @@ impl Upload {
 
     pub(crate) fn watch(&self) -> UploadWatch {
         UploadWatch(self.state.as_ref().map_or_else(Weak::new, Arc::downgrade))
+    }
+
+    /// Counts the bytes that have come of the body, if there is one.
+    pub(crate) fn received(&self) -> Option<Arc<AtomicU64>> {
+        let state = self.state.as_ref()?;
+        Some(Arc::clone(&locked(state).received))
     }
 
     /// The body for the next try. Earlier ones get no more of it.
@@ -162,7 +171,7 @@ impl UploadWatch {
     pub(crate) fn now(&self) -> (u64, bool) {
         self.0.upgrade().map_or((0, false), |state| {
             let state = locked(&state);
-            (state.received, state.waits)
+            (state.received.load(Relaxed), state.waits)
         })
     }
 }
@@ -178,7 +187,7 @@ impl State {
             Piece::Data(data) => data.len(),
             Piece::Trailers(_) => 0,
         };
-        self.received += bytes as u64;
+        self.received.fetch_add(bytes as u64, Relaxed);
         if !self.is_kept {
             return;
         }
