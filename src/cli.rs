@@ -95,6 +95,9 @@ enum Command {
         /// Run the demonstration once and end; the exit code says whether it worked.
         #[arg(long)]
         once: bool,
+        /// Show proxy mode: elastauth alone in front of the clusters, without a gateway.
+        #[arg(long)]
+        proxy: bool,
     },
 }
 
@@ -128,7 +131,7 @@ pub fn run() -> ExitCode {
         Some(Command::Completions { shell }) => print(completions(shell).trim_end()),
         Some(Command::Man) => manual().and_then(|page| print(page.trim_end())),
         Some(Command::GenerateKey) => generate_key(),
-        Some(Command::Demo { once }) => demo(once, flags.listen.as_deref()),
+        Some(Command::Demo { once, proxy }) => demo(once, proxy, flags.listen.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -208,7 +211,7 @@ fn generate_key() -> Result<(), CommandError> {
 }
 
 #[cfg(not(feature = "demo"))]
-fn demo(_once: bool, _listen: Option<&str>) -> Result<(), CommandError> {
+fn demo(_once: bool, _proxy: bool, _listen: Option<&str>) -> Result<(), CommandError> {
     Err(CommandError(
         "this build of elastauth has no demo: it was compiled without the feature `demo`"
             .to_owned(),
@@ -216,11 +219,15 @@ fn demo(_once: bool, _listen: Option<&str>) -> Result<(), CommandError> {
 }
 
 #[cfg(feature = "demo")]
-fn demo(once: bool, listen: Option<&str>) -> Result<(), CommandError> {
-    use crate::telemetry::log::{Config, Level, init};
+fn demo(once: bool, proxy: bool, listen: Option<&str>) -> Result<(), CommandError> {
+    use crate::{
+        demo::Mode,
+        telemetry::log::{Config, Level, init},
+    };
     let listen = listen.map(str::parse).transpose().map_err(|_| {
         CommandError("--listen of the demo must be an address such as 127.0.0.1:8080".to_owned())
     })?;
+    let mode = if proxy { Mode::Proxy } else { Mode::AuthOnly };
     // Nobody needs to know: its passwords end with it.
     let _told_to_nobody = dumps::forbid();
     init(Config {
@@ -229,7 +236,7 @@ fn demo(once: bool, listen: Option<&str>) -> Result<(), CommandError> {
     })
     .map_err(|error| failed("the log cannot be set up", &error))?;
     runtime()?
-        .block_on(crate::demo::run(once, listen))
+        .block_on(crate::demo::run(mode, once, listen))
         .map_err(|error| failed("the demonstration failed", &error))
 }
 

@@ -3,12 +3,17 @@
 use super::{
     clusters::{DemoCluster, DemoClusters},
     error::DemoError,
-    standin,
+    issuer, standin,
 };
 use crate::{
     broker, cluster,
     config::{ClusterConfig, Config},
-    identity, ledger,
+    identity::{
+        self,
+        oidc::{self, OidcProviderConfig},
+    },
+    idp::{self, IdpEndpoint, Issuer},
+    ledger,
     model::{ClusterName, Group, Role},
     net::{tls, trust},
     roles,
@@ -26,8 +31,8 @@ use std::{
 /// sees what comes after it.
 pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
 
-/// elastauth on a free port of the loopback address, in front of these stand-ins.
-pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
+/// elastauth on a free port of the loopback address, asked by a gateway about these stand-ins.
+pub(super) fn behind_a_gateway(clusters: &DemoClusters) -> Result<Config, DemoError> {
     let header = HeaderName::from_static;
     let headers = identity::headers::Config {
         users: vec![header("remote-user")],
@@ -45,6 +50,42 @@ pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
         proxies: loopback,
         ..trust::Config::default()
     };
+    config(clusters, identity::ProviderConfig::Headers(headers), trust)
+}
+
+/// elastauth in front of these stand-ins, at `listen` or a free port of the loopback address. The
+/// identity provider shows its keys at `keys`.
+pub(super) fn alone(
+    clusters: &DemoClusters,
+    keys: SocketAddr,
+    listen: Option<SocketAddr>,
+    access_log: telemetry::access_log::Format,
+) -> Result<Config, DemoError> {
+    let keys = IdpEndpoint::parse(&format!("http://{keys}/keys"));
+    let issuer = Issuer::compared(issuer::NAME);
+    let mut idp = idp::Config::new(issuer, "elastauth", idp::ClientAuth::NameOnly);
+    idp.endpoints.jwks = Some(keys.map_err(|_| DemoError::Address)?);
+    let provider = OidcProviderConfig::new("sso", idp);
+    let tokens = oidc::Config::new(vec![provider]);
+    let tokens = tokens.map_err(|error| DemoError::Start(error.into()))?;
+    let provider = identity::ProviderConfig::Oidc(tokens);
+    // Clients connect by themselves: no header of theirs says who they are.
+    let mut config = config(clusters, provider, trust::Config::default())?;
+    config.proxy = true;
+    config.access_log = access_log;
+    for listener in &mut config.listeners {
+        if let Some(listen) = listen {
+            listener.listen = listen.into();
+        }
+    }
+    Ok(config)
+}
+
+fn config(
+    clusters: &DemoClusters,
+    provider: identity::ProviderConfig,
+    trust: trust::Config,
+) -> Result<Config, DemoError> {
     let sections = clusters.both().map(section).into_iter();
     Ok(Config {
         listeners: vec![serve::Config {
@@ -59,7 +100,7 @@ pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
         login_url: None,
         trust,
         identity: identity::Config {
-            providers: vec![identity::ProviderConfig::Headers(headers)],
+            providers: vec![provider],
         },
         clusters: sections.collect::<Result<_, _>>()?,
         proxy: false,

@@ -375,6 +375,21 @@ async fn the_page_fetches_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_tour_without_a_gateway_succeeds() {
+    let (tasks, mut out) = (Tasks::default(), Vec::new());
+    let shown = show_alone(true, None, &tasks, &mut out).await;
+    tasks.end();
+    let story = String::from_utf8(out).unwrap();
+    assert!(shown.is_ok(), "{shown:?}\n{story}");
+    assert!(story.ends_with("All six went as told.\n"), "{story}");
+    // No token and no login is in it.
+    assert!(
+        !story.contains("eyJ") && !story.contains("Basic "),
+        "{story}"
+    );
+}
+
+#[tokio::test]
 async fn the_tour_succeeds() {
     let (tasks, mut out) = (Tasks::default(), Vec::new());
     let shown = show(true, None, &tasks, &mut out).await;

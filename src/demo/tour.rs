@@ -379,7 +379,7 @@ impl Tour<'_> {
 }
 
 /// The name and the roles in a cluster's answer; the roles sorted, as their order means nothing.
-fn whoami(body: &Value) -> (&str, Vec<&str>) {
+pub(super) fn whoami(body: &Value) -> (&str, Vec<&str>) {
     let roles = body["roles"].as_array().into_iter().flatten();
     let mut roles: Vec<&str> = roles.filter_map(Value::as_str).collect();
     roles.sort_unstable();
@@ -387,7 +387,7 @@ fn whoami(body: &Value) -> (&str, Vec<&str>) {
     (name.unwrap_or_default(), roles)
 }
 
-fn listed(items: &[&str]) -> String {
+pub(super) fn listed(items: &[&str]) -> String {
     if items.is_empty() {
         "none".to_owned()
     } else {

@@ -1,7 +1,7 @@
 //! What the operator's commands say, and that they change nothing. The program as it is shipped, in
 //! front of the stand-in cluster.
 
-use crate::support::{elastauth::Elastauth, find};
+use crate::support::{elastauth::Elastauth, find, process::command};
 use elastauth::internals::{
     demo::standin::{
         Endpoint, Fault, Misbehaviour, RecordedCall, SERVICE_USER, StandIn, StoredUser,
@@ -10,9 +10,9 @@ use elastauth::internals::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
-use std::{os::unix::fs::PermissionsExt as _, process::Output};
+use std::{os::unix::fs::PermissionsExt as _, process::Output, time::Duration};
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
 const SECRET_KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
 
@@ -495,5 +495,23 @@ async fn check_names_what_people_often_write_by_mistake() {
         );
         assert!(!said.contains(SECRET_KEY), "{said}");
         elastauth.edit(|config| config.replace(&wrong, SECRET_KEY));
+    }
+}
+
+/// The tour takes itself, and the exit code says whether each step did what it should.
+#[tokio::test]
+async fn the_demonstration_works_behind_a_gateway_and_alone() {
+    for (arguments, says) in [
+        (&["demo", "--once"][..], "Ada has signed in at the gateway"),
+        (&["demo", "--once", "--proxy"], "Ada brings a token"),
+    ] {
+        let mut program = Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+        let shown = program.args(arguments).kill_on_drop(true).output();
+        let shown = timeout(Duration::from_secs(60), shown).await;
+        let shown = shown.expect("an end").unwrap();
+        let story = String::from_utf8_lossy(&shown.stdout);
+        assert!(shown.status.success(), "{arguments:?}: {shown:?}");
+        assert!(story.contains(says), "{story}");
+        assert!(story.ends_with("All six went as told.\n"), "{story}");
     }
 }
