@@ -21,7 +21,8 @@ mod trust;
 mod user_names;
 
 use super::{
-    effective, finding::Findings, settings::Settings, types::Config, value_type::SectionsOf,
+    choice::AuthProvider, effective, finding::Findings, settings::Settings, table, types::Config,
+    value_type::SectionsOf,
 };
 use filler::Filler;
 
@@ -33,6 +34,16 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let listeners = server::fill(fill, trust.as_ref());
     let shutdown = server::shutdown(fill);
     let proxy = proxy::is_on(fill);
+    // In proxy mode a client with a token needs no gateway.
+    let takes_tokens = fill
+        .settings
+        .names(&table::AUTH_PROVIDER, AuthProvider::Oidc);
+    if proxy == Some(false) || !takes_tokens {
+        trust::check_somebody(fill);
+        for own in fill.settings.sections(SectionsOf::Listeners) {
+            trust::check_somebody(&mut fill.section(own));
+        }
+    }
     let identity = identity::fill(fill);
     let mut listeners = listeners;
     if let (Some(listeners), Some(identity)) = (&mut listeners, &identity) {

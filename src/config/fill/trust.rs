@@ -8,18 +8,24 @@ use crate::{
 };
 use ipnet::IpNet;
 
+/// Whether somebody could ask, by the general keys or those of one listener.
+pub(super) fn check_somebody(fill: &mut Filler<'_>) {
+    let key = &table::TRUSTED_PROXIES;
+    let proxies: Option<Vec<IpNet>> = fill.get(key);
+    if proxies.is_some_and(|proxies| proxies.is_empty()) {
+        fill.fault(
+            key,
+            "`trusted_proxies` is an empty list, so nobody could ask; name the addresses of the \
+             gateways, or let clients bring tokens in proxy mode",
+        );
+    }
+}
+
 /// The general keys, or those of one listener.
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     let key = &table::TRUSTED_PROXIES;
     let proxies: Option<Vec<IpNet>> = fill.get(key);
     let has_keys = fill.given(&table::GATEWAY_KEYS);
-    if proxies.as_ref().is_some_and(Vec::is_empty) {
-        fill.fault(
-            key,
-            "`trusted_proxies` is an empty list, so nobody could ask; name the addresses of the \
-             gateways",
-        );
-    }
     let mut networks = proxies.iter().flatten();
     if networks.any(|network| network.prefix_len() == 0) && !has_keys {
         fill.warn(

@@ -313,11 +313,44 @@ fn clients_in_wide_networks_that_may_name_themselves_are_a_danger() {
     for text in [
         ON.to_owned(),
         format!("{open}trusted_proxies: [192.0.2.7]\n"),
-        format!("{open}trusted_proxies: []\n"),
         format!("{open}gateway_keys: [\"{}\"]\n", "k".repeat(40)),
         format!("{open}{tokens}"),
         "listen: \"0.0.0.0:5000\"\ntrusted_proxies: [0.0.0.0/0]\n".to_owned(),
     ] {
         assert!(!danger(&text), "{text}");
+    }
+    // Clients with tokens need nobody who is trusted.
+    let nobody = "trusted_proxies: []\n";
+    good(&least_and(&format!("{open}{tokens}{nobody}")), &[]);
+    for text in [format!("{open}{nobody}"), format!("{tokens}{nobody}")] {
+        let texts = faults(&least_and(&text));
+        assert!(texts.concat().contains("nobody could ask"), "{texts:#?}");
+    }
+}
+
+/// Those of docs/deployment/proxy-mode.md are taken as they are.
+#[test]
+fn the_configurations_of_the_guide_are_good() {
+    let guide = include_str!("../../../docs/deployment/proxy-mode.md");
+    let blocks = guide.split("```yaml\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 3);
+    let variables = [
+        "SECRET_KEY",
+        "ELASTICSEARCH_PASSWORD",
+        "LOGS_PASSWORD",
+        "SEARCH_PASSWORD",
+    ];
+    for block in blocks {
+        let variables = variables.map(|name| (name, KEY));
+        let checked = check(&sources(block, &variables));
+        assert_eq!(fault_texts(&checked), Vec::<String>::new(), "{block}");
+        assert!(
+            checked.warnings.is_empty(),
+            "{block}: {:?}",
+            checked.warnings
+        );
+        let config = checked.outcome.unwrap();
+        assert!(config.proxy && config.unprotected.is_empty(), "{block}");
     }
 }
