@@ -103,5 +103,6 @@ fn file_of(settings: &Settings, key: &ConfigKey) -> Option<PathBuf> {
         return Some(PathBuf::from(path));
     }
     // A path that a running program applies is that of a certificate or a key.
-    key.reload.then(|| settings.get(key)).flatten()
+    let is_read_again = key.reload || section::READ_AGAIN.contains(&key);
+    is_read_again.then(|| settings.get(key)).flatten()
 }

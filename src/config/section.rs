@@ -164,6 +164,17 @@ pub(super) static PROXY_OF_ONE: [&ConfigKey; 6] = [
     &table::PROXY_TLS_KEY,
 ];
 
+/// Files that are read again at a reload although another path needs a restart: the connections of
+/// proxy mode are made again from them.
+pub(super) static READ_AGAIN: [&ConfigKey; 6] = [
+    &table::PROXY_TLS_CA,
+    &table::PROXY_TLS_CERT,
+    &table::PROXY_TLS_KEY,
+    &UPSTREAM_TLS_CA,
+    &UPSTREAM_TLS_CERT,
+    &UPSTREAM_TLS_KEY,
+];
+
 /// Whether a key is about the cluster of `elasticsearch` alone.
 pub(super) fn is_of_one_cluster(key: &ConfigKey) -> bool {
     key.path.starts_with(ES) || PROXY_OF_ONE.contains(&key)

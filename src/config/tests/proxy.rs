@@ -354,3 +354,17 @@ fn the_configurations_of_the_guide_are_good() {
         assert!(config.proxy && config.unprotected.is_empty(), "{block}");
     }
 }
+
+#[test]
+fn certificates_towards_servers_are_watched() {
+    let text = least_and(
+        "proxy: {enabled: true, elasticsearch_url: \"https://lb\", tls: {ca_cert: \
+         /own.pem}}\nelasticsearch.upstreams:\n  - {name: k, url: \"https://k\", match: {hosts: \
+         [k.example]}, tls: {ca_cert: /kibana.pem}}\n",
+    );
+    let (_, loaded) = read(&sources(&text, &[]));
+    let files = loaded.files();
+    for file in ["/own.pem", "/kibana.pem"] {
+        assert!(files.contains(std::path::Path::new(file)), "{files:?}");
+    }
+}
