@@ -121,12 +121,7 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
         print(&format!("{shown:#}"))
     } else {
         let name = is_one_of_several.then_some(&*name);
-        let mut text = as_text(
-            &explained,
-            name,
-            token_says.as_ref(),
-            options.online,
-        );
+        let mut text = as_text(&explained, name, token_says.as_ref(), options.online);
         if let Some((name, urls)) = server {
             let name = name.as_deref().unwrap_or("the cluster");
             let _infallible = write!(text, "\n{:<10} {name}: {}", "goes to", urls.join(", "));
