@@ -507,7 +507,7 @@ async fn the_demonstration_works_behind_a_gateway_and_alone() {
     ] {
         let mut program = Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
         let shown = program.args(arguments).kill_on_drop(true).output();
-        let shown = timeout(Duration::from_secs(60), shown).await;
+        let shown = timeout(Duration::from_mins(1), shown).await;
         let shown = shown.expect("an end").unwrap();
         let story = String::from_utf8_lossy(&shown.stdout);
         assert!(shown.status.success(), "{arguments:?}: {shown:?}");
