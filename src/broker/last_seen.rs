@@ -9,7 +9,7 @@
 //! Accounts without a note are of an older version. Nobody knows when they were used, so they are
 //! kept by everything that asks how long somebody has stayed away.
 
-use super::{config::OpenSearchPeriods, product::Product, rotation::Period};
+use super::{periods::OpenSearchPeriods, product::Product, rotation::Period};
 use crate::{
     clock::{Days, Timestamp},
     keys::LoginKind,

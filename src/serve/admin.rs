@@ -6,6 +6,7 @@
 //! auth request and gets a decision, never a page. So a page cannot let a request through, and a
 //! route to elastauth that somebody published by mistake does not publish the configuration.
 
+mod account;
 pub(super) mod accounts;
 mod prune;
 pub(super) mod users;

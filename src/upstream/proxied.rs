@@ -3,8 +3,8 @@
 
 use super::{
     index::Index,
-    list::NoCluster,
     matching::{Match, PathPrefix},
+    no_cluster::NoCluster,
 };
 use crate::{
     clock::Clock,

@@ -26,7 +26,7 @@ pub(crate) struct Due {
 }
 
 /// Whether it can be said who has stayed away for so long.
-pub(in crate::broker) fn check(state: &State, unseen: Duration) -> Result<(), TooShort> {
+pub(crate) fn check(state: &State, unseen: Duration) -> Result<(), TooShort> {
     let last_seen = state.last_seen.of(state.product());
     if unseen >= last_seen.shortest() {
         return Ok(());
@@ -39,7 +39,7 @@ pub(in crate::broker) fn check(state: &State, unseen: Duration) -> Result<(), To
 }
 
 /// The part after this user.
-pub(in crate::broker) async fn page(
+pub(crate) async fn page(
     state: &State,
     cluster: &SecurityApi,
     unseen: Duration,

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 const BY_CONFIGURATION: &str = "users.prune_after";
 
 #[derive(Debug)]
-pub(in crate::broker) struct Report {
+pub(crate) struct Report {
     cluster: Arc<str>,
     metrics: ClusterMetrics,
     audit: Audit,
@@ -30,7 +30,7 @@ pub(in crate::broker) struct Report {
 }
 
 impl Report {
-    pub(in crate::broker) fn new(telemetry: &ClusterTelemetry) -> Self {
+    pub(crate) fn new(telemetry: &ClusterTelemetry) -> Self {
         Self {
             cluster: Arc::clone(&telemetry.cluster),
             metrics: telemetry.metrics.clone(),

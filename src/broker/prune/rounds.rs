@@ -35,7 +35,7 @@ const FEW: usize = 10;
 
 /// The task that prunes the users of one cluster.
 #[derive(Debug)]
-pub(in crate::broker) struct Rounds {
+pub(crate) struct Rounds {
     state: Arc<State>,
     cluster: SecurityApi,
     pruner: Arc<Pruner>,
@@ -44,7 +44,7 @@ pub(in crate::broker) struct Rounds {
 }
 
 impl Rounds {
-    pub(in crate::broker) fn new(
+    pub(crate) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
         pruner: Arc<Pruner>,
@@ -64,7 +64,7 @@ impl Rounds {
     }
 
     /// Makes rounds until it is dropped. A deletion that has begun by then goes on.
-    pub(in crate::broker) async fn run(self) {
+    pub(crate) async fn run(self) {
         let every = LONGEST_PAUSE.min(self.order.unseen / PAUSES);
         // Replicas that were started together do not look together.
         sleep(every.mul_f64(f64::from(random_byte()) / 256.0)).await;

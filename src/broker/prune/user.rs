@@ -33,7 +33,7 @@ const APART: Duration = Duration::from_millis(20);
 
 /// Deletes users of one cluster who have stayed away.
 #[derive(Debug)]
-pub(in crate::broker) struct Pruner {
+pub(crate) struct Pruner {
     state: Arc<State>,
     cluster: SecurityApi,
     updates: Arc<Updates>,
@@ -44,7 +44,7 @@ pub(in crate::broker) struct Pruner {
 }
 
 impl Pruner {
-    pub(in crate::broker) fn new(
+    pub(crate) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
         updates: Arc<Updates>,
@@ -71,7 +71,7 @@ impl Pruner {
 
     /// Deletes the user, if they have stayed away for so long. It goes on if the caller does not
     /// wait for it.
-    pub(in crate::broker) async fn prune(
+    pub(crate) async fn prune(
         self: &Arc<Self>,
         user: &Username,
         order: PruneOrder,

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 32;
 const FAILURES: usize = 8;
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Prune {
+pub(crate) struct Prune {
     /// How long the users have stayed away, such as `30d` or `720h`. At least twice the time within
     /// which it is known when a user was seen (`credentials.rotation`).
     #[arg(long, value_name = "TIME", value_parser = time)]

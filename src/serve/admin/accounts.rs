@@ -2,6 +2,7 @@
 //! enabling and deleting them. [`super::prune`] has those who stay away.
 
 use super::{
+    account::{WITHIN, view},
     prune,
     users::{decoded, no_such_cluster, reported, shown, upstreams},
 };
@@ -24,10 +25,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
-
-/// How long an operator waits for one cluster: for an update of the user that is running, reads and
-/// a write, or for a page of users.
-pub(super) const WITHIN: Duration = Duration::from_secs(30);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -195,17 +192,6 @@ fn listed(cluster: &str, page: Result<AccountPage, BrokerError>) -> Value {
         }
         Err(why) => json!({ "cluster": cluster, "error": chain(&why) }),
     }
-}
-
-pub(super) fn view(account: &AccountView) -> Value {
-    json!({
-        "user": account.name.as_str(),
-        "state": account.standing.name(),
-        "seen_from": account.seen_from().map(|day| day.to_string()),
-        "seen_before": account.seen_before().map(|day| day.to_string()),
-        "provider": account.provider,
-        "generation": account.generation,
-    })
 }
 
 async fn show(upstreams: &[Arc<Upstream>], user: &Username) -> Response {

@@ -1,7 +1,7 @@
 //! Users who have stayed away: a list of them, and the deletion of one.
 
 use super::{
-    accounts::{WITHIN, view},
+    account::{WITHIN, view},
     users::{reported, shown},
 };
 use crate::{
