@@ -35,6 +35,9 @@ use tracing::{info, warn};
 /// cluster's own affair.
 const DRAIN: Duration = Duration::from_secs(15);
 
+/// The same in proxy mode: a search may take as long as the cluster may take to answer it.
+const PROXY_DRAIN: Duration = Duration::from_secs(30);
+
 /// How long the end waits for the audit stream's disk, after everything else.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,8 @@ pub struct App {
     admin: Option<Server>,
     telemetry: Telemetry,
     tasks: Tasks,
+    /// How long running requests may take at the end.
+    drain: Duration,
     controls: Controls,
 }
 
@@ -205,9 +210,11 @@ impl App {
         } else {
             Audience::Gateways
         };
+        let drain = config.shutdown.timeout;
+        let drain = drain.unwrap_or(if config.proxy { PROXY_DRAIN } else { DRAIN });
         let servers: Vec<Server> = listeners
             .iter()
-            .map(|config| bind(config, audience))
+            .map(|config| bind(config, audience).map(|server| server.with_drain(drain)))
             .collect::<Result<_, _>>()
             .map_err(StartError::Listen)?;
         let controls = Controls {
@@ -222,6 +229,7 @@ impl App {
             admin,
             telemetry,
             tasks,
+            drain,
             controls,
         })
     }
@@ -278,6 +286,7 @@ impl App {
             admin,
             telemetry,
             tasks,
+            drain,
             controls,
         } = self;
         for server in &servers {
@@ -298,7 +307,7 @@ impl App {
         end.await;
         info!("ending: no new connections, finishing what is in hand");
         tasks.end();
-        if !tasks.drained(DRAIN).await {
+        if !tasks.drained(drain).await {
             warn!(
                 tasks = tasks.in_hand(),
                 "some work did not finish in time and is given up"

@@ -9,6 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct Config {
     /// How long everything goes on as before while readiness says that the end is near.
     pub delay: Duration,
+    /// How long running requests may take then; `None` is as long as the mode needs.
+    pub timeout: Option<Duration>,
 }
 
 /// The tracked spawner. Clones share one end.

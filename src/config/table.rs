@@ -104,6 +104,9 @@ table! {
     /// time that it ends. A second SIGTERM ends the wait.
     SHUTDOWN_DELAY: "shutdown.delay", T::Duration(Duration::ZERO, millis(300_000)),
         default = "0s";
+    /// How long running requests may take at the end before they are given up. Default: 15s, and 30s
+    /// in proxy mode, where answers may be long.
+    SHUTDOWN_TIMEOUT: "shutdown.timeout", T::Duration(millis(1_000), hours(1)), example = "30s";
 
     /// What identifies users: one provider, or a list of providers that are asked in this order.
     AUTH_PROVIDER: "auth_provider", T::List(&T::Choice(texts::<AuthProvider>)),

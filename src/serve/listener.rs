@@ -17,7 +17,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio_rustls::TlsAcceptor;
 
 /// Settings of a listener.
@@ -174,6 +174,14 @@ impl Server {
             },
             audience,
         })
+    }
+
+    /// Requests that are passed on may take so long at the end.
+    pub(crate) fn with_drain(mut self, drain: Duration) -> Self {
+        if self.audience == Audience::Clients {
+            self.limits.drain = drain;
+        }
+        self
     }
 
     /// Where it listens; with port 0 in the settings, on which port.

@@ -4,13 +4,12 @@
 use super::{
     index::Index,
     matching::{Match, PathPrefix},
-    no_cluster::NoCluster,
 };
 use crate::{
     clock::Clock,
     cluster::{self, ForwardLimits, Forwarder, Links, Origins},
     net::tls::{self, FilesDigest, TlsError},
-    request::Request,
+    request::{Request, Unclear},
     shutdown::Tasks,
 };
 use arc_swap::ArcSwap;
@@ -51,12 +50,12 @@ impl ProxyConfig {
     ///
     /// # Errors
     /// If the request does not say clearly what could choose between two.
-    pub(crate) fn beside(&self, request: &Request) -> Result<Option<&ProxyUpstream>, NoCluster> {
+    pub(crate) fn beside(&self, request: &Request) -> Result<Option<&ProxyUpstream>, Unclear> {
         if self.upstreams.is_empty() {
             return Ok(None);
         }
         let index = Index::new(self.upstreams.iter().map(|one| &one.selector));
-        let found = index.find(request.asked()).map_err(NoCluster::Unclear)?;
+        let found = index.find(request.asked())?;
         Ok(found.and_then(|found| self.upstreams.get(found.place)))
     }
 }
@@ -192,12 +191,11 @@ impl Proxied {
     ///
     /// # Errors
     /// If the request does not say clearly what could choose between two.
-    pub(crate) fn choose(&self, request: &Request) -> Result<&Server, NoCluster> {
+    pub(crate) fn choose(&self, request: &Request) -> Result<&Server, Unclear> {
         if self.beside.is_empty() {
             return Ok(&self.own);
         }
-        let found = self.index.find(request.asked());
-        let found = found.map_err(NoCluster::Unclear)?;
+        let found = self.index.find(request.asked())?;
         Ok(found
             .and_then(|found| self.beside.get(found.place))
             .unwrap_or(&self.own))

@@ -1,11 +1,17 @@
 //! Proxy mode on the running program, in front of an upstream of the test's own that keeps every
 //! byte.
 
+mod clients;
 mod cut;
+mod failures;
 mod floods;
 mod framing;
 mod limits;
+mod login;
+mod mixing;
 mod passing;
 mod seen;
 mod servers;
 pub(crate) mod setup;
+mod streams;
+mod tunnels;

@@ -63,6 +63,11 @@ pub(super) fn fill(fill: &mut Filler<'_>, general: Option<&peers::Config>) -> Op
 pub(super) fn shutdown(fill: &Filler<'_>) -> Option<shutdown::Config> {
     Some(shutdown::Config {
         delay: fill.get(&table::SHUTDOWN_DELAY)?,
+        timeout: if fill.given(&table::SHUTDOWN_TIMEOUT) {
+            Some(fill.get(&table::SHUTDOWN_TIMEOUT)?)
+        } else {
+            None
+        },
     })
 }
 

@@ -43,6 +43,11 @@ impl Dropped {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn add_cookies(&mut self, names: &[&str]) {
+        self.cookies.extend(names.iter().map(|name| (*name).into()));
+    }
+
     /// Whether a header is one of them. Some servers read `_` and `-` as one character.
     pub(super) fn has(&self, name: &HeaderName) -> bool {
         let name = name.as_str();

@@ -1,15 +1,14 @@
 //! Why a request that was granted was not passed on, or its answer not passed back.
 
 use crate::{
-    cluster::ForwardError, net::client::streaming::StreamError, outcome::Refusal,
-    upstream::NoCluster,
+    cluster::ForwardError, net::client::streaming::StreamError, outcome::Refusal, request::Unclear,
 };
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// It is unclear for which of the servers it is.
     #[error("no server is for this request")]
-    Server(#[source] NoCluster),
+    Server(#[source] Unclear),
     #[error("nothing is left of the path behind the prefix that has chosen the server")]
     Target,
     /// The tenant's cluster was closed in the meantime.

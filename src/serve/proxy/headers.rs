@@ -236,3 +236,6 @@ impl<'a> Named<'a> {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

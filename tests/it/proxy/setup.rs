@@ -39,7 +39,6 @@ pub(crate) struct Upstream {
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     /// Which one, from 0.
-    #[allow(dead_code, reason = "for tests that fail one of several")]
     pub(crate) number: usize,
     heads: Arc<Mutex<Vec<String>>>,
 }
@@ -76,16 +75,7 @@ impl Setup {
         F: Future<Output = ()> + Send + 'static,
     {
         let upstream = Upstream::start(serve).await;
-        let more = format!(
-            "proxy:\n  enabled: true\n  elasticsearch_url: \"http://127.0.0.1:{}\"\n{more}",
-            upstream.port
-        );
-        let stage = Stage::planned(Plan {
-            more: &more,
-            environment,
-            ..Plan::default()
-        })
-        .await;
+        let stage = staged_in(upstream.port, more, environment).await;
         Self { stage, upstream }
     }
 
@@ -101,11 +91,41 @@ impl Setup {
         read_answer(&mut stream).await
     }
 
-    /// The login that the stand-in has for a user, as `Authorization` says it.
+    /// The same, and nothing behind the head is read.
+    pub(crate) async fn ask_head(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_head(&mut stream).await.expect("an answer")
+    }
+
+    /// Bytes of memory that elastauth has.
+    pub(crate) async fn resident(&self) -> usize {
+        let bytes = self.stage.number("process_resident_memory_bytes").await;
+        usize::try_from(bytes).unwrap()
+    }
+
+    /// Whether the cluster takes this `Authorization`.
     pub(crate) fn is_login(&self, authorization: &str) -> bool {
         let value = http::HeaderValue::from_str(authorization).unwrap();
         self.stage.cluster.accepts(&value)
     }
+}
+
+/// elastauth that passes requests on to this port.
+pub(crate) async fn staged(port: u16, more: &str) -> Stage {
+    staged_in(port, more, &[]).await
+}
+
+async fn staged_in(port: u16, more: &str, environment: &[(&str, &str)]) -> Stage {
+    let more = format!(
+        "proxy:\n  enabled: true\n  elasticsearch_url: \"http://127.0.0.1:{port}\"\n{more}"
+    );
+    Stage::planned(Plan {
+        more: &more,
+        environment,
+        ..Plan::default()
+    })
+    .await
 }
 
 impl Upstream {
@@ -199,6 +219,39 @@ pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> (Vec<u
     let read = timeout(IN_TIME, stream.read_to_end(&mut bytes)).await;
     let is_reset = read.expect("the end of the connection").is_err();
     (bytes, is_reset)
+}
+
+/// A chunked body and its trailers.
+pub(crate) async fn read_chunked(stream: &mut (impl AsyncRead + Unpin)) -> (Vec<u8>, String) {
+    let (mut body, mut trailers) = (Vec::new(), String::new());
+    loop {
+        let line = read_line(stream).await;
+        let size = line.trim_end().split(';').next().unwrap();
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        if size == 0 {
+            break;
+        }
+        let at = body.len();
+        body.resize(at + size, 0);
+        stream.read_exact(&mut body[at..]).await.unwrap();
+        assert_eq!(read_line(stream).await, "\r\n");
+    }
+    loop {
+        let line = read_line(stream).await;
+        if line == "\r\n" {
+            return (body, trailers);
+        }
+        trailers += &line;
+    }
+}
+
+async fn read_line(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n") {
+        let read = timeout(IN_TIME, stream.read_u8()).await;
+        bytes.push(read.expect("a line in time").expect("a whole line"));
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 /// The values of a header, each as it is.

@@ -45,6 +45,8 @@ struct Try {
 #[derive(Debug)]
 struct State {
     body: Incoming,
+    /// Of the whole body. What hyper says of it later is of the rest.
+    length: SizeHint,
     /// What has come, while all of it is kept.
     kept: Vec<Piece>,
     kept_bytes: usize,
@@ -82,6 +84,7 @@ impl Upload {
     pub(crate) fn new(body: Incoming) -> Self {
         let begun = Instant::now();
         let state = (!body.is_end_stream()).then(|| State {
+            length: body.size_hint(),
             body,
             kept: Vec::new(),
             kept_bytes: 0,
@@ -100,9 +103,7 @@ impl Upload {
 
     /// How long the body is: `None` for no body, an inexact hint where only its end tells.
     pub(crate) fn length(&self) -> Option<SizeHint> {
-        self.state
-            .as_ref()
-            .map(|state| locked(state).body.size_hint())
+        self.state.as_ref().map(|state| locked(state).length)
     }
 
     pub(crate) fn watch(&self) -> UploadWatch {
@@ -124,7 +125,7 @@ impl Upload {
                 number: own.tries,
                 given: 0,
                 is_ended: false,
-                length: own.body.size_hint(),
+                length: own.length,
                 state: Arc::clone(state),
             }
         }))
