@@ -9,6 +9,7 @@ mod format;
 mod tests;
 mod writer;
 
+pub use format::Format;
 pub(crate) use format::{AccessRecord, RequestEnd};
 
 use super::{losses::Losses, metrics::Metrics};
@@ -27,20 +28,6 @@ use writer::{Message, Writer};
 /// Lines that wait for standard output. A line has some 400 bytes, so the queue holds 6 MB at most,
 /// half a second of what two cores forward.
 const QUEUE: usize = 16_384;
-
-/// The form of its lines (`access_log`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// There is none.
-    #[default]
-    Off,
-    /// For people.
-    Text,
-    /// One JSON object a line, with the field names of the log.
-    Json,
-    /// One JSON object a line, with the field names of the Elastic Common Schema.
-    Ecs,
-}
 
 /// The access log. Clones write into the same one; the default writes nothing.
 #[derive(Debug, Clone, Default)]

@@ -1,9 +1,22 @@
 //! What a line of the access log says, in each form.
 
-use super::Format;
 use crate::{clock::Timestamp, net::peer::Peer, telemetry::ecs};
 use serde_json::{Map, Value};
 use std::{fmt::Write as _, time::Duration};
+
+/// The form of the lines (`access_log`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// There is none.
+    #[default]
+    Off,
+    /// For people.
+    Text,
+    /// One JSON object a line, with the field names of the log.
+    Json,
+    /// One JSON object a line, with the field names of the Elastic Common Schema.
+    Ecs,
+}
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
