@@ -133,6 +133,10 @@ impl Passage<'_> {
                 return self.pass_back(forwarded, exchange);
             }
             // It answers our login: the user was deleted or changed, or the password is another one.
+            let service = &self.connection.service;
+            if service.rejected.take(service.clock.now()).is_err() {
+                return self.failed(&decision, &Failure::Login, exchange);
+            }
             if let Some(upstream) = decision.chosen.as_ref().and_then(Chosen::upstream) {
                 let _known = upstream.broker().recheck(grant.identity().user());
             }

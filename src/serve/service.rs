@@ -19,6 +19,10 @@ use std::{
 /// hundredths of one core. What is checked of them is bounded for each issuer.
 const LOGOUTS: Rate = Rate::a_second(200);
 
+/// A cluster checks one login in a millisecond or two, and a page whose answers are all 401 must not
+/// take its time from others.
+const REJECTED: Rate = Rate::a_second(100);
+
 /// What a listener needs to answer requests.
 #[derive(Debug)]
 pub struct Service {
@@ -44,6 +48,8 @@ pub struct Service {
     pub(super) logouts: LogoutLimiters,
     /// Lines about malformed requests.
     pub(super) malformed: Limiter,
+    /// Users whose login a cluster has refused, and who are looked at again.
+    pub(super) rejected: Limiter,
     /// What is not passed on to a cluster.
     pub(super) dropped: Dropped,
 }
@@ -123,6 +129,7 @@ impl Service {
             unprotected: ArcSwap::from_pointee(parts.unprotected),
             requires_restart: ArcSwap::default(),
             logouts: LogoutLimiters::new(),
+            rejected: Limiter::new(REJECTED),
             malformed: Limiter::new(Rate::a_second(1)),
             clock,
         }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod cut;
+mod ending;
 mod failures;
 mod floods;
 mod framing;

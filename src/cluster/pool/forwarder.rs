@@ -265,3 +265,6 @@ impl Drop for ExchangePlace {
         self.0.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     Closed,
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    /// It answered 401, and again after the user was looked at.
+    /// It answered 401, and again after the user was looked at; or too many users are looked at.
     #[error("the cluster answers the user's login with 401")]
     Login,
     /// The same, and the request cannot be sent once more.

@@ -70,6 +70,29 @@ async fn no_answer_half_an_answer_and_none_that_is_http_are_told_apart() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_begin_in_time_is_504_and_its_request_is_cancelled() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&ended);
+    let setup = Setup::with("  timeout: 300ms\n", move |mut connection| {
+        let seen = Arc::clone(&seen);
+        async move {
+            connection.head().await;
+            connection.say(b"HTTP/1.1 200 OK\r\n").await;
+            assert_eq!(connection.stream.read(&mut [0]).await.unwrap_or(0), 0);
+            seen.fetch_add(1, SeqCst);
+        }
+    })
+    .await;
+    let text = setup
+        .ask(&request("POST /a", "alice", "content-length: 0\r\n"))
+        .await;
+    assert!(text.starts_with("HTTP/1.1 504 "), "{text}");
+    assert!(header(&text, "retry-after").is_some());
+    until("the end of the connection", || ended.load(SeqCst) == 1).await;
+    assert_eq!(setup.upstream.heads().len(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_goes_cancels_its_request() {
     let ended = Arc::new(AtomicUsize::new(0));
     for (version, begun) in [(1, false), (1, true), (2, false)] {

@@ -101,6 +101,15 @@ impl Upload {
         }
     }
 
+    /// That of a request without one.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        Self {
+            state: None,
+            begun: Instant::now(),
+        }
+    }
+
     /// How long the body is: `None` for no body, an inexact hint where only its end tells.
     pub(crate) fn length(&self) -> Option<SizeHint> {
         self.state.as_ref().map(|state| locked(state).length)
