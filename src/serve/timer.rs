@@ -99,6 +99,11 @@ impl Timer {
             let was_active = self.connection.activity.requests() != self.requests;
             match self.phase {
                 TimerPhase::Header | TimerPhase::Idle if was_active => self.set(self.phase),
+                // The end of the program has a bound of its own, and an exchange without progress
+                // ends there or in its own task.
+                TimerPhase::Drain if self.connection.activity.has_exchanges() => {
+                    self.set(TimerPhase::Drain);
+                }
                 TimerPhase::Header | TimerPhase::Write | TimerPhase::Linger | TimerPhase::Drain => {
                     return TimerAction::Close;
                 }

@@ -1,12 +1,14 @@
 //! HTTP/2 in front: what its frames cannot say, and floods of them.
 
-use super::setup::{Connection, OK, Setup, headers, read_to_end, request};
+use super::setup::{Connection, OK, Setup, header, headers, read_to_end, request};
 use crate::support::{
+    Why,
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
         PING, PREFACE, RST_STREAM, SETTINGS, block, frame, next_frame, settings,
     },
     multiplexed::Multiplexed,
+    pause,
     stage::GATEWAY_KEY,
     until,
 };
@@ -347,4 +349,35 @@ async fn a_connection_with_all_its_requests_finishes_them() {
     };
     let _open = timeout(Duration::from_secs(8), reading).await;
     assert_eq!((data, said_goodbye), (3, true));
+}
+
+/// The first GOAWAY names no last stream, so a client may still send until it has read it.
+#[tokio::test]
+async fn a_request_that_crosses_the_end_of_an_idle_connection_is_answered() {
+    let more = "  limits: {idle_timeout: 200ms}\nshutdown: {timeout: 1s}\n";
+    let setup = Setup::with(more, |mut connection: Connection| async move {
+        while let Some(head) = connection.head().await {
+            if header(&head, "x-slow").is_some() {
+                // Longer than a connection has that is about to end, twice over.
+                pause(Why::Pace, Duration::from_millis(2_500)).await;
+            }
+            connection.say(OK.as_bytes()).await;
+        }
+    })
+    .await;
+    let mut stream = begin(&setup, &settings(&[])).await;
+    let first = ask(1, END_STREAM, "GET", &[]);
+    stream.write_all(&first).await.unwrap();
+    assert_eq!(next_of(&mut stream, HEADERS).await.unwrap().stream, 1);
+    assert!(next_of(&mut stream, GOAWAY).await.is_some());
+    let crossing = ask(3, END_STREAM, "GET", &[("x-slow", "1")]);
+    stream.write_all(&crossing).await.unwrap();
+    let answer = next_of(&mut stream, HEADERS).await;
+    assert_eq!(answer.expect("an answer").stream, 3);
+    // Then it ends.
+    while timeout(IN_TIME, next_frame(&mut stream))
+        .await
+        .unwrap()
+        .is_some()
+    {}
 }
