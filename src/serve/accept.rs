@@ -193,6 +193,11 @@ impl Intake {
         if let Err(error) = stream.set_nodelay() {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
+        if connection.audience != Audience::Clients
+            && let Err(error) = stream.bound_send_buffer()
+        {
+            tracing::debug!(%error, "cannot set SO_SNDBUF");
+        }
         let tls = handshake.map(|handshake| handshake.acceptor);
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {

@@ -15,7 +15,6 @@ use crate::{
     net::peer::Peer,
     supervisor::{PassedListener, PassedSocket},
 };
-use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -27,9 +26,6 @@ use unix::SocketFile;
 /// there; whoever finds none tries again only after a second. The system may allow less
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
-/// What the system keeps of answers that a peer does not read; it takes twice this for its own
-/// records. Without a bound that grows to megabytes for each connection. An answer is a kilobyte.
-const SEND_BUFFER: u32 = 32 * 1024;
 /// Connections that are taken from the queue at the end: as many as it can have.
 const QUEUED: usize = 4_096;
 
@@ -86,7 +82,6 @@ impl Listening {
         let (socket, listen) = match passed.listener {
             PassedListener::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                set_socket_send_buffer_size(&listener, SEND_BUFFER as usize)?;
                 let listen = Listen::Tcp(listener.local_addr()?);
                 (Socket::Tcp(TcpListener::from_std(listener)?), listen)
             }
@@ -206,8 +201,6 @@ fn tcp_socket(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpSocket> {
     // A program that has just ended leaves connections behind that would keep the address in use.
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(reuse_port)?;
-    // Connections inherit it.
-    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     Ok(socket)
 }

@@ -1,6 +1,7 @@
 //! A connection as it was accepted. One type for both kinds, so that what is built on it exists
 //! once.
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -10,6 +11,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+
+/// What the system keeps of answers that a gateway does not read; it takes twice this for its own
+/// records. Without a bound that grows to megabytes for each connection. An answer is a kilobyte.
+const SEND_BUFFER: usize = 32 * 1024;
 
 #[derive(Debug)]
 pub(crate) enum Accepted {
@@ -23,6 +28,15 @@ impl Accepted {
     pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nodelay(true),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// For answers of a kilobyte. The bodies of a cluster need what the system gives by itself: a
+    /// buffer of one packet waits for an acknowledgement again and again.
+    pub(crate) fn bound_send_buffer(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => Ok(set_socket_send_buffer_size(stream, SEND_BUFFER)?),
             Self::Unix(_) => Ok(()),
         }
     }
