@@ -50,17 +50,6 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-impl Endpoint<'_> {
-    /// Whether a path below `/elastauth` is one that gateways are told to ask.
-    pub(crate) fn is_one(path: &str) -> bool {
-        let rest = path.strip_prefix("/elastauth").unwrap_or(path);
-        let own = Endpoint::of(path);
-        matches!(rest, "" | "/forward-auth" | "/auth-request")
-            || own.protocol == Protocol::ExtAuthz
-            || own.cluster.is_some_and(|name| !name.is_empty())
-    }
-}
-
 /// What follows these whole segments.
 fn below<'a>(path: &'a str, segments: &str) -> Option<&'a str> {
     path.strip_prefix(segments)

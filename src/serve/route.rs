@@ -150,12 +150,9 @@ fn is_own(path: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Gateways may ask here, too. What is no endpoint does not exist.
+/// Nobody asks about an auth request here: its answer would show clients the login of the cluster.
 async fn to_client(connection: &PeerConnection, request: Parts, surface: Surface) -> Response {
     match surface {
-        Surface::AuthRequest(protocol) if Endpoint::is_one(request.uri.path()) => {
-            forward_auth::answer(connection, request, protocol).await
-        }
         Surface::Health(probe) => health::answer(connection, &request, probe).await,
         Surface::Operators(page) if !admin::is_auth_request(&request) => {
             admin::answer(connection, &request, page).await
