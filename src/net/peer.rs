@@ -20,6 +20,11 @@ impl Peer {
             Self::Unix => None,
         }
     }
+
+    /// Whether it is a process of this machine: over a unix socket or the loopback interface.
+    pub(crate) fn is_local(self) -> bool {
+        self.ip().is_none_or(|ip| ip.is_loopback())
+    }
 }
 
 impl From<IpAddr> for Peer {

@@ -5,6 +5,9 @@
 //! gateway is a trusted peer too, and asks for others: whatever carries a gateway's headers is an
 //! auth request and gets a decision, never a page. So a page cannot let a request through, and a
 //! route to elastauth that somebody published by mistake does not publish the configuration.
+//!
+//! On a listener of clients (proxy mode) they are for processes of this machine alone
+//! ([`is_of_operator`]).
 
 mod account;
 pub(super) mod accounts;
@@ -68,6 +71,12 @@ pub(super) fn is_auth_request(request: &Parts) -> bool {
             || [FORWARDED, VIA].contains(name)
     };
     request.headers.keys().any(of_gateway)
+}
+
+/// Whether a request to a listener of clients may be an operator's. By its network nobody is one:
+/// clients are in the same networks, and a client behind a balancer has the address of the balancer.
+pub(super) fn is_of_operator(connection: &PeerConnection, request: &Parts) -> bool {
+    connection.peer.is_local() && !is_auth_request(request)
 }
 
 /// Whether a request for one of elastauth 1's paths can only be meant for us: those paths may be a

@@ -154,7 +154,7 @@ fn is_own(path: &str) -> bool {
 async fn to_client(connection: &PeerConnection, request: Parts, surface: Surface) -> Response {
     match surface {
         Surface::Health(probe) => health::answer(connection, &request, probe).await,
-        Surface::Operators(page) if !admin::is_auth_request(&request) => {
+        Surface::Operators(page) if admin::is_of_operator(connection, &request) => {
             admin::answer(connection, &request, page).await
         }
         Surface::AuthRequest(_) | Surface::Operators(_) | Surface::Logout | Surface::Legacy(_) => {

@@ -10,6 +10,7 @@ mod framing;
 mod limits;
 mod login;
 mod mixing;
+mod operators;
 mod passing;
 mod seen;
 mod servers;

@@ -58,6 +58,13 @@ pub(super) fn fill(fill: &mut Filler<'_>, cluster_tls: &tls::ClientConfig) -> Op
              request",
         );
     }
+    if fill.get(&table::ENABLE_METRICS) == Some(true) && !fill.given(&table::ADMIN_LISTEN) {
+        fill.warn(
+            &table::ENABLE_METRICS,
+            "`enable_metrics` without `admin.listen`: in proxy mode the metrics are shown to \
+             processes of this machine alone; set `admin.listen` for others",
+        );
+    }
     let target = target(fill, cluster_tls);
     let host = fill.get(&table::PROXY_HOST);
     let upstreams = upstreams(fill, host.unwrap_or(HostHeader::Client));
@@ -336,11 +343,18 @@ pub(super) fn check_exposure(
     listeners: &[serve::Config],
     identity: &identity::Config,
 ) -> Vec<String> {
-    let mut providers = identity.providers.iter();
-    let headers = providers.any(|provider| matches!(provider, ProviderConfig::Headers(_)));
-    if is_on(fill) != Some(true) || !headers {
+    if is_on(fill) != Some(true) {
         return Vec::new();
     }
+    let mut providers = identity.providers.iter();
+    let headers = providers.any(|provider| matches!(provider, ProviderConfig::Headers(_)));
+    let danger = if headers {
+        "may name themselves any user (`Remote-User`)"
+    } else if chooses_by_header(fill) {
+        "may choose a cluster by the header that a gateway sets (`match.header`)"
+    } else {
+        return Vec::new();
+    };
     let mut exposed = Vec::new();
     for (at, listener) in listeners.iter().enumerate() {
         let trust = &listener.trust;
@@ -359,13 +373,22 @@ pub(super) fn check_exposure(
         let place = place_of_trust(fill, own);
         let warning = format!(
             "DANGER: in proxy mode clients connect to elastauth themselves, and every client in \
-             {wide} may name themselves any user (`Remote-User`); set `trusted_proxies` to the \
-             addresses of your gateways, or to `[]` if clients bring tokens, or set `gateway_keys`"
+             {wide} {danger}; set `trusted_proxies` to the addresses of your gateways, or to `[]` \
+             if clients bring tokens, or set `gateway_keys`"
         );
         fill.findings.warn(&place, warning);
-        exposed.push(listener.listen.to_string());
+        if headers {
+            exposed.push(listener.listen.to_string());
+        }
     }
     exposed
+}
+
+/// Whether a header of the gateway leads to one of the clusters.
+fn chooses_by_header(fill: &Filler<'_>) -> bool {
+    let key = &table::ES_MATCH_HEADER_NAME;
+    let sections = fill.settings.sections(SectionsOf::Clusters);
+    fill.given(key) || sections.iter().any(|section| section.given(key))
 }
 
 fn place_of_trust(fill: &Filler<'_>, own: Option<&Settings>) -> crate::config::finding::Place {

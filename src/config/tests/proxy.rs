@@ -270,6 +270,10 @@ fn what_is_weak_is_warned_about() {
             "the cluster refuses every request",
         ),
         (
+            format!("{ON}enable_metrics: true\n"),
+            "shown to processes of this machine alone",
+        ),
+        (
             "access_log: text\naudit: {path: stdout}\n".to_owned(),
             "its JSON lines are between lines of text",
         ),
@@ -319,6 +323,13 @@ fn clients_in_wide_networks_that_may_name_themselves_are_a_danger() {
     ] {
         assert!(!danger(&text), "{text}");
     }
+    // Tokens say who asks; where they lead to, the gateway's header says.
+    let headers = format!(
+        "clusters:\n  a:\n    hosts: [\"https://a.test\"]\n    username: u\n    password: p\n    \
+         match: {{header: {{name: X-Cluster, value: a}}}}\n{open}{tokens}"
+    );
+    assert!(danger(&headers));
+    assert!(!danger(&format!("{headers}trusted_proxies: [192.0.2.7]\n")));
     // Clients with tokens need nobody who is trusted.
     let nobody = "trusted_proxies: []\n";
     good(&least_and(&format!("{open}{tokens}{nobody}")), &[]);
