@@ -54,7 +54,7 @@ impl TrustedPeer {
     }
 
     /// Somebody who asks for themselves, with a token.
-    fn client(peer: Peer) -> Self {
+    pub(crate) fn client(peer: Peer) -> Self {
         Self {
             peer,
             providers: AllowedProviders::default(),

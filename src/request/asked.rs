@@ -60,9 +60,9 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// All headers.
-    pub(crate) fn headers(self) -> &'a HeaderMap {
-        self.headers
+    /// The headers that may choose a cluster; `None` without a gateway, which sets them.
+    pub(crate) fn headers(self) -> Option<&'a HeaderMap> {
+        self.of_gateway.then_some(self.headers)
     }
 
     /// The host in its normal form.

@@ -135,7 +135,7 @@ impl Paths {
         shorter: &Headers,
         path: &str,
         end: usize,
-        headers: &HeaderMap,
+        headers: Option<&HeaderMap>,
     ) -> Result<Option<usize>, Unclear> {
         if shorter.has_longer
             && let Some(rest) = path.get(end..).and_then(|rest| rest.strip_prefix('/'))
@@ -170,7 +170,11 @@ impl Headers {
         values.entry(value.clone()).or_insert(place);
     }
 
-    fn find(&self, headers: &HeaderMap) -> Result<Option<usize>, Unclear> {
+    /// Without headers only the cluster counts that asks for none.
+    fn find(&self, headers: Option<&HeaderMap>) -> Result<Option<usize>, Unclear> {
+        let Some(headers) = headers else {
+            return Ok(self.without);
+        };
         let mut found = None;
         for (name, values) in &self.with {
             let value = single(headers, name).map_err(|_repeated| Unclear::HeaderRepeated)?;
@@ -192,6 +196,7 @@ mod tests {
         request::{InvalidHost, Protocol, Request},
         upstream::matching::selecting,
     };
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn find(
         index: &Index,
@@ -280,6 +285,37 @@ mod tests {
                 Ok(place),
                 "{host}{path} {headers:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_client_without_a_gateway_chooses_no_cluster_by_a_header() {
+        let all = [
+            selecting(&["h"], &["/a"], Some(("x-cluster", "one"))),
+            selecting(&["h"], &["/b"], None),
+            selecting(&["h"], &["/b"], Some(("x-cluster", "two"))),
+        ];
+        let index = Index::new(&all);
+        let found = |peer, path: &str, value: &[&str]| {
+            let mut request = http::Request::get(path).header("host", "h");
+            for value in value {
+                request = request.header("x-cluster", *value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let request = Request::new(peer, Protocol::Proxy, parts);
+            let found = index.find(request.asked());
+            found.map(|found| found.map(|found| found.place))
+        };
+        let client = || TrustedPeer::client(IpAddr::V4(Ipv4Addr::LOCALHOST).into());
+        for (path, value, by_gateway, by_client) in [
+            ("/a", &["one"][..], Ok(Some(0)), None),
+            ("/a", &["one", "one"], Err(Unclear::HeaderRepeated), None),
+            ("/b", &["two"], Ok(Some(2)), Some(1)),
+            ("/b", &[], Ok(Some(1)), Some(1)),
+        ] {
+            let gateway = TrustedPeer::operator();
+            assert_eq!(found(gateway, path, value), by_gateway, "{path} {value:?}");
+            assert_eq!(found(client(), path, value), Ok(by_client), "{path}");
         }
     }
 

@@ -19,6 +19,11 @@ struct Setup {
 
 impl Setup {
     async fn new(provider: &str) -> Self {
+        Self::with(provider, "").await
+    }
+
+    /// `more` has sections of the configuration.
+    async fn with(provider: &str, more: &str) -> Self {
         let upstream = Upstream::start(|mut connection| async move {
             while connection.head().await.is_some() {
                 connection.say(OK.as_bytes()).await;
@@ -34,7 +39,7 @@ impl Setup {
              auth_provider: [{provider}]\ngroup_mappings:\n  dev: [editor]\n  ops: [superuser]\n\
              elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n\
              proxy: {{enabled: true, elasticsearch_url: \"http://127.0.0.1:{}\"}}\n\
-             oidc:\n  issuer: {}\n  client_id: elastauth\n",
+             oidc:\n  issuer: {}\n  client_id: elastauth\n{more}",
             cluster.url(),
             cluster.service_password(),
             upstream.port,
@@ -143,6 +148,27 @@ async fn a_client_in_the_gateways_network_shows_no_key_and_is_no_gateway() {
     let heads = setup.upstream.heads();
     let forwarded = header(heads.last().unwrap(), "x-forwarded-for");
     assert_eq!(forwarded, Some("198.51.100.1, 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_header_of_the_gateway_chooses_no_cluster_for_a_client() {
+    let other = "clusters:\n  other:\n    hosts: [\"http://127.0.0.1:9\"]\n    username: a\n    \
+                 password: b\n    match: {header: {name: X-Cluster, value: other}}\n";
+    let setup = Setup::with("oidc, authelia", other).await;
+    let chosen = setup.bearer() + "x-cluster: other\r\n";
+    let loopback = Ipv4Addr::LOCALHOST;
+    for source in [Ipv4Addr::new(127, 0, 0, 2), loopback] {
+        let answer = setup.ask_from(source, &chosen).await;
+        assert!(
+            answer.contains("\"code\":\"no_cluster\""),
+            "{source}: {answer}"
+        );
+    }
+    // The gateway's counts: nothing answers there.
+    let key = format!("x-elastauth-key: {GATEWAY_KEY}\r\n");
+    let answer = setup.ask_from(loopback, &(key + &chosen)).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(setup.upstream.heads().len(), 0);
 }
 
 #[tokio::test]
