@@ -117,6 +117,18 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// For a line that is written later, with so many bytes of the indices at most.
+    pub(super) fn cut(self, max: usize) -> Operation<'static> {
+        let cut = |index: Cow<'_, str>| {
+            let end = index.floor_char_boundary(max);
+            index.get(..end).unwrap_or_default().to_owned().into()
+        };
+        Operation {
+            writes: self.writes,
+            index: self.index.map(cut),
+        }
+    }
+
     /// Of another upstream, whose APIs are not known here: the method decides.
     pub(super) fn of_other(method: &Method) -> Self {
         Self {
@@ -220,6 +232,16 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[test]
+    fn a_kept_operation_has_the_verdict_on_the_whole_path() {
+        let path = format!("/{},b/_doc/1", "ä".repeat(1_000));
+        let kept = Operation::of_cluster(&Method::PUT, &path).cut(1_023);
+        assert!(kept.writes);
+        assert_eq!(kept.index.as_deref(), Some(&*"ä".repeat(511)));
+        let search = format!("/{}/_search", "a,".repeat(1_000));
+        assert!(!Operation::of_cluster(&Method::POST, &search).cut(9).writes);
     }
 
     #[test]

@@ -61,6 +61,10 @@ struct Line {
     trace_id: Option<Box<str>>,
     host: Option<Box<str>>,
     path: Box<str>,
+    /// Whether something that it repeats is cut.
+    truncated: bool,
+    /// What it does to the cluster, where the audit stream wants to know.
+    operation: Option<Operation<'static>>,
     user: Option<Username>,
     provider: Option<&'static str>,
     cluster: Option<Box<str>>,
@@ -83,12 +87,20 @@ impl Report {
         let telemetry = &service.telemetry;
         let has_lines = telemetry.access_log.is_on() || telemetry.audit.requests() != Requests::Off;
         let line = has_lines.then(|| {
+            let (host, path) = (host(parts), parts.uri.path());
+            // Judged by the whole path: behind what a line repeats a client could hide a write.
+            let operation = (telemetry.audit.requests() != Requests::Off)
+                .then(|| Operation::of_cluster(&parts.method, path).cut(MAX_PATH_BYTES));
             Box::new(Line {
                 at: service.clock.now(),
                 peer,
                 request_id: id.map_or_else(|| random_id().into(), Box::from),
-                host: host(parts).map(|host| cut(host, MAX_HOST_BYTES).into()),
-                path: cut(parts.uri.path().as_bytes(), MAX_PATH_BYTES).into(),
+                truncated: path.len() > MAX_PATH_BYTES
+                    || host.is_some_and(|host| host.len() > MAX_HOST_BYTES)
+                    || parts.method.as_str().len() > MAX_METHOD_BYTES,
+                host: host.map(|host| cut(host, MAX_HOST_BYTES).into()),
+                path: cut(path.as_bytes(), MAX_PATH_BYTES).into(),
+                operation,
                 trace_id: span.map(|span| span.trace_id().into()),
                 user: None,
                 provider: None,
@@ -219,6 +231,7 @@ impl Report {
             method: &method,
             host: line.host.as_deref(),
             path: &line.path,
+            truncated: line.truncated,
             status: self.status,
             outcome: line.outcome,
             bytes_in: (self.received.as_ref()).map_or(0, |bytes| bytes.load(Relaxed)),
@@ -232,13 +245,15 @@ impl Report {
         if !line.forwarded {
             return;
         }
-        let operation = match line.upstream {
-            None => Operation::of_cluster(&self.method, &line.path),
-            Some(_) => Operation::of_other(&self.method),
-        };
+        let of_cluster = line.operation.as_ref();
+        let of_other = Operation::of_other(&self.method);
+        let operation = of_cluster
+            .filter(|_| line.upstream.is_none())
+            .unwrap_or(&of_other);
         let is_wanted = match telemetry.audit.requests() {
             Requests::Off => false,
-            Requests::Writes => operation.writes,
+            // A line that does not show all of a request is for people to judge.
+            Requests::Writes => operation.writes || line.truncated,
             Requests::All => true,
         };
         if is_wanted {
@@ -253,6 +268,7 @@ impl Report {
                 method: Some(&method),
                 index: operation.index.as_deref(),
                 writes: Some(operation.writes),
+                truncated: line.truncated,
                 status: self.status,
                 outcome: line.outcome,
                 request_id: Some(&line.request_id),

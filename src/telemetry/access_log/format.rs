@@ -61,6 +61,8 @@ pub struct AccessRecord<'a> {
     pub host: Option<&'a str>,
     /// Without its query.
     pub path: &'a str,
+    /// Whether method, host or path is cut.
+    pub truncated: bool,
     /// `None` if the client left before there was an answer.
     pub status: Option<u16>,
     /// Why a request was refused; the outcomes of docs/STATUS-CODES.md.
@@ -97,13 +99,15 @@ fn text(record: &AccessRecord<'_>) -> String {
     let status = record.status.map(|status| status.to_string());
     let _infallible = write!(
         line,
-        "{at} {peer} {user} \"{method} {path}\" {status} {end} in={bytes_in} out={bytes_out} \
+        "{at} {peer} {user} \"{method} {path}{more}\" {status} {end} in={bytes_in} out={bytes_out} \
          ms={took} answer_ms={answered} cluster={cluster} node={node} host={host} id={id}",
         at = record.at,
         peer = record.peer,
         user = or_dash(record.user),
         method = escaped(record.method),
         path = escaped(record.path),
+        // No path has a space: what is cut cannot be mistaken for a whole one.
+        more = if record.truncated { " …" } else { "" },
         status = status.as_deref().unwrap_or("-"),
         end = record.outcome.unwrap_or(record.end.name()),
         bytes_in = record.bytes_in,
@@ -134,13 +138,14 @@ fn escaped(text: &str) -> String {
 }
 
 /// The fields under the names of the log, where those have one.
-fn fields(record: &AccessRecord<'_>) -> [(&'static str, Option<Value>); 17] {
+fn fields(record: &AccessRecord<'_>) -> [(&'static str, Option<Value>); 18] {
     [
         ("user", record.user.map(Value::from)),
         ("peer", Some(record.peer.to_string().into())),
         ("method", Some(record.method.into())),
         ("host", record.host.map(Value::from)),
         ("uri", Some(record.path.into())),
+        ("truncated", record.truncated.then(|| true.into())),
         ("status", record.status.map(Value::from)),
         ("outcome", record.outcome.map(Value::from)),
         ("end", Some(record.end.name().into())),

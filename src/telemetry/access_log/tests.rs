@@ -20,6 +20,7 @@ fn record<'a>(user: &'a str, path: &'a str) -> AccessRecord<'a> {
         method: "GET",
         host: Some("es.example.org"),
         path,
+        truncated: false,
         status: Some(200),
         outcome: None,
         bytes_in: 2,

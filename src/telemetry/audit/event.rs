@@ -93,6 +93,9 @@ pub struct EventDetails<'a> {
     /// Whether the request may change something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writes: Option<bool>,
+    /// Whether a part of the request is cut in this line.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// The upstream beside the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,

@@ -185,6 +185,37 @@ async fn of_writes_alone_searches_are_left_out() {
     assert!(lines(&setup.stage).is_empty());
 }
 
+/// A client could hide what it does behind what a line repeats of its path.
+#[tokio::test]
+async fn a_path_that_is_cut_is_judged_whole_and_always_recorded() {
+    let lines_of_writes = LINES.replace("requests: all", "requests: writes");
+    let setup = Setup::with(&lines_of_writes, reads_bodies).await;
+    let long = "a,".repeat(1_000);
+    for line in [
+        format!("POST /{long}/_search"),
+        format!("POST /{long}/_doc"),
+        // Its first 1,024 bytes are a search.
+        format!("POST /_search/scroll/{}/x", "a".repeat(2_000)),
+        "POST /a/_search".to_owned(),
+    ] {
+        setup
+            .ask(&request(&line, "alice", "content-length: 0\r\n"))
+            .await;
+    }
+    let accessed = first_lines(&setup.stage, 4).await;
+    let events = audited(&setup.stage, 3).await;
+    for (at, writes) in [false, true, true].into_iter().enumerate() {
+        let event = &events[at];
+        assert_eq!(event["writes"], json!(writes), "{event}");
+        for line in [event, &accessed[at]] {
+            assert_eq!(line["truncated"], json!(true), "{line}");
+            assert_eq!(line["uri"].as_str().unwrap().len(), 1_024, "{line}");
+        }
+    }
+    assert_eq!(events[1]["index"].as_str().unwrap().len(), 1_024);
+    assert_eq!(accessed[3]["truncated"], Value::Null);
+}
+
 #[tokio::test]
 async fn a_line_says_who_ended_an_answer_too_early() {
     let setup = Setup::with(LINES, |mut connection| async move {
