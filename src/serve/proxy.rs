@@ -83,7 +83,12 @@ pub(super) async fn answer(
     let version = parts.version;
     let admitted = connection.admit_client(&parts.headers);
     let of_gateway = admitted.as_ref().is_ok_and(TrustedPeer::is_gateway);
-    let upload = Upload::new(body);
+    let service = Arc::clone(&connection.service);
+    let declared = headers::declared_trailers(&parts.headers);
+    let drops = Box::new(move |name: &_| {
+        !declared.contains(name) || headers::is_no_trailer(name, &service.dropped)
+    });
+    let upload = Upload::new(body, version, drops);
     progress.watch(upload.watch());
     let span = connection.service.observer.begin(&parts, of_gateway);
     let id = if admitted.is_ok() {

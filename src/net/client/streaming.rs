@@ -9,6 +9,7 @@
 //! is left over and no end was seen.
 
 mod answer;
+mod beginning;
 mod kept;
 mod link;
 mod origin;

@@ -9,14 +9,30 @@ use crate::net::peer::Peer;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST,
-        PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+        CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
+        SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What says how to read a message, where it goes, or for whom (RFC 9110, §6.5.1).
+const NEVER_TRAILERS: [HeaderName; 11] = [
+    HOST,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    CACHE_CONTROL,
+    MAX_FORWARDS,
+    COOKIE,
+    SET_COOKIE,
+    TRAILER,
+    PROXY_AUTHENTICATE,
+];
 
 #[expect(
     clippy::struct_excessive_bools,
@@ -186,6 +202,29 @@ fn is_of_connection(name: &HeaderName) -> bool {
             | "upgrade"
             | "http2-settings"
     ) || *name == EXPECT
+}
+
+/// The trailers that the client said it would send. Others are not passed on: hyper writes none that
+/// the head does not name.
+pub(super) fn declared_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    if Named::of(headers).has(&TRAILER) {
+        return Vec::new();
+    }
+    let values = headers.get_all(TRAILER).iter().map(HeaderValue::as_bytes);
+    values
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect()
+}
+
+/// Whether a trailer is not passed on: some servers read trailers as headers. HTTP/1.1 refuses those
+/// that frame or route a message before, HTTP/2 does not. No gateway says in a trailer whom it
+/// speaks for.
+pub(super) fn is_no_trailer(name: &HeaderName, dropped: &Dropped) -> bool {
+    is_of_connection(name)
+        || NEVER_TRAILERS.contains(name)
+        || dropped.has(name)
+        || speaks_for_others(name)
 }
 
 /// Whether it says where a request came from, or for which URL.

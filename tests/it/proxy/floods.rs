@@ -1,6 +1,6 @@
 //! HTTP/2 in front: what its frames cannot say, and floods of them.
 
-use super::setup::{Connection, OK, Setup, header, headers, read_to_end, request};
+use super::setup::{Connection, OK, Setup, header, headers, read_chunked, read_to_end, request};
 use crate::support::{
     Why,
     frames::{
@@ -177,6 +177,96 @@ async fn a_body_that_differs_from_its_length_has_no_end_for_the_cluster() {
         let reset = next_of(&mut stream, RST_STREAM).await;
         assert!(reset.is_some(), "{body:?}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_without_an_error_gives_the_cluster_no_whole_request() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let setup = Setup::with("", move |mut connection: Connection| {
+        let tell = tell.clone();
+        async move {
+            connection.head().await;
+            let begin = connection.body(6).await;
+            tell.send(begin).unwrap();
+            let (rest, _) = read_to_end(&mut connection.stream).await;
+            tell.send(rest).unwrap();
+        }
+    })
+    .await;
+    for code in [0_u32, 8] {
+        let mut stream = begin(&setup, &settings(&[])).await;
+        stream.write_all(&ask(1, 0, "POST", &[])).await.unwrap();
+        stream.write_all(&frame(DATA, 0, 1, b"x")).await.unwrap();
+        let came = timeout(IN_TIME, told.recv()).await.unwrap().unwrap();
+        assert_eq!(came, b"1\r\nx\r\n", "{code}");
+        let reset = frame(RST_STREAM, 0, 1, &code.to_be_bytes());
+        stream.write_all(&reset).await.unwrap();
+        let came = timeout(IN_TIME, told.recv()).await.unwrap().unwrap();
+        assert_eq!(came, b"", "{code}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_a_stream_do_not_bypass_the_dropped_headers() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let setup = Setup::with("", move |mut connection: Connection| {
+        let tell = tell.clone();
+        async move {
+            connection.head().await;
+            let read = read_chunked(&mut connection.stream).await;
+            tell.send(read).unwrap();
+            connection.say(OK.as_bytes()).await;
+        }
+    })
+    .await;
+    let trailers = block(&[
+        ("es-security-runas-user", "bob"),
+        ("content-type", "a/b"),
+        ("host", "b"),
+        ("x-sum", "7"),
+        ("x-forwarded-for", "1.2.3.4"),
+    ]);
+    let all = "x-sum, es-security-runas-user, content-type, host, x-forwarded-for";
+    // Each of these requests has its end, and what no head names is not passed on.
+    for (declared, passed) in [
+        (all, "x-sum: 7\r\n"),
+        ("es-security-runas-user", ""),
+        ("x-a", ""),
+    ] {
+        let mut stream = begin(&setup, &settings(&[])).await;
+        let head = ask(1, 0, "POST", &[("trailer", declared)]);
+        stream.write_all(&head).await.unwrap();
+        stream.write_all(&frame(DATA, 0, 1, b"x")).await.unwrap();
+        let last = frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers);
+        stream.write_all(&last).await.unwrap();
+        let (body, came) = timeout(IN_TIME, told.recv()).await.unwrap().unwrap();
+        assert_eq!((&*body, &*came), (&b"x"[..], passed), "{declared}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_behind_a_body_of_a_known_length_are_not_passed_on() {
+    let setup = Setup::with("", |mut connection: Connection| async move {
+        connection.head().await;
+        assert_eq!(connection.body(1).await, b"x");
+        connection.say(OK.as_bytes()).await;
+        connection.head().await;
+    })
+    .await;
+    let mut stream = begin(&setup, &settings(&[])).await;
+    let head = ask(
+        1,
+        0,
+        "POST",
+        &[("trailer", "x-sum"), ("content-length", "1")],
+    );
+    stream.write_all(&head).await.unwrap();
+    stream.write_all(&frame(DATA, 0, 1, b"x")).await.unwrap();
+    let last = block(&[("x-sum", "7")]);
+    let last = frame(HEADERS, END_HEADERS | END_STREAM, 1, &last);
+    stream.write_all(&last).await.unwrap();
+    let answer = next_of(&mut stream, DATA).await.unwrap();
+    assert_eq!(answer.payload, b"ok");
 }
 
 #[tokio::test]

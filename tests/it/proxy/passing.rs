@@ -95,9 +95,11 @@ async fn bodies_and_trailers_pass_both_ways() {
     })
     .await;
     let mut stream = setup.connect().await;
-    let more = "transfer-encoding: chunked\r\ntrailer: x-sum\r\nte: trailers\r\n";
+    let more = "transfer-encoding: chunked\r\ntrailer: x-sum, es-security-runas-user, x_forwarded-for\r\n\
+                trailer: authorization,remote-user, cookie\r\nte: trailers\r\n";
     let text = request("GET /a/_search", "alice", more)
-        + "4\r\none \r\n3;ext=1\r\ntwo\r\n0\r\nx-sum: 7\r\n\r\n";
+        + "4\r\none \r\n3;ext=1\r\ntwo\r\n0\r\nes-security-runas-user: bob\r\nAuthorization: Basic eA==\r\n\
+           x-sum: 7\r\nX_Forwarded-For: 1.2.3.4\r\nremote-user: bob\r\ncookie: a=b\r\n\r\n";
     stream.write_all(text.as_bytes()).await.unwrap();
     let head = read_head(&mut stream).await.unwrap();
     assert!(head.starts_with("HTTP/1.1 201 Made\r\n"), "{head}");

@@ -54,7 +54,8 @@ impl Origin {
     /// Each address gets the whole time for TCP: behind a name there may be one that is away.
     pub(super) async fn connect(&self, limits: &LinkLimits) -> io::Result<Connected> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in lookup_host((&*self.host, self.port)).await? {
+        let found = timeout(limits.connect, lookup_host((&*self.host, self.port))).await;
+        for address in found.map_err(|_elapsed| too_late("no address in time"))?? {
             match timeout(limits.connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;

@@ -1,12 +1,14 @@
 //! A client's body on its way to a server. It is read when the server takes it, and its beginning
 //! is kept, so that a request with a small body can be sent once more.
 
+use super::beginning::Beginning;
 use crate::net::client::types::Source as ErrorSource;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
+    fmt,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -16,10 +18,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// The longest body that is kept for a second try. Searches and single documents are shorter; a
-/// bulk request is not, and costs no memory so.
-const MAX_KEPT: usize = 64 * 1024;
 
 /// The body of a client's request, for one or more tries. `None` has no body.
 #[derive(Debug)]
@@ -36,21 +34,26 @@ pub(crate) struct Outgoing(Option<Try>);
 struct Try {
     state: Arc<Mutex<State>>,
     number: u32,
-    /// Pieces that this try has had of what is kept.
+    /// Bytes that this try has had of what is kept.
     given: usize,
     is_ended: bool,
     length: SizeHint,
 }
 
-#[derive(Debug)]
 struct State {
     body: Incoming,
     /// Of the whole body. What hyper says of it later is of the rest.
     length: SizeHint,
     /// What has come, while all of it is kept.
-    kept: Vec<Piece>,
-    kept_bytes: usize,
-    is_kept: bool,
+    kept: Beginning,
+    /// Those of the kept body.
+    trailers: Option<HeaderMap>,
+    /// Which trailers are not passed on.
+    drops: Drops,
+    /// hyper takes a stream of HTTP/2 that its client reset without an error for one that ended.
+    is_multiplexed: bool,
+    /// Whether the client's body came to its own end.
+    is_whole: bool,
     /// All that has come, in bytes. The report of the request reads it too.
     received: Arc<AtomicU64>,
     tries: u32,
@@ -65,30 +68,31 @@ struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct UploadWatch(Weak<Mutex<State>>);
 
-#[derive(Debug, Clone)]
-enum Piece {
-    Data(Bytes),
-    Trailers(HeaderMap),
-}
+/// Says of a trailer whether it is not passed on.
+pub(crate) type Drops = Box<dyn Fn(&HeaderName) -> bool + Send + Sync>;
 
 /// Why a body ends early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
     #[error("the client's body ended early")]
     Client(#[source] hyper::Error),
+    #[error("the client reset its stream before the end of the body")]
+    Reset,
     #[error("the request is sent once more on another connection")]
     Repeated,
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming) -> Self {
+    pub(crate) fn new(body: Incoming, version: Version, drops: Drops) -> Self {
         let begun = Instant::now();
         let state = (!body.is_end_stream()).then(|| State {
             length: body.size_hint(),
             body,
-            kept: Vec::new(),
-            kept_bytes: 0,
-            is_kept: true,
+            kept: Beginning::default(),
+            trailers: None,
+            drops,
+            is_multiplexed: version == Version::HTTP_2,
+            is_whole: false,
             received: Arc::default(),
             tries: 0,
             progress: begun,
@@ -144,14 +148,16 @@ impl Upload {
     pub(crate) fn may_repeat(&self) -> bool {
         self.state.as_ref().is_none_or(|state| {
             let state = locked(state);
-            state.is_kept && state.broken.is_none()
+            state.kept.is_all() && state.broken.is_none()
         })
     }
 
     /// The request is not sent again.
     pub(crate) fn forget(&self) {
         if let Some(state) = &self.state {
-            locked(state).forget();
+            let mut state = locked(state);
+            state.kept.forget();
+            state.trailers = None;
         }
     }
 
@@ -187,40 +193,71 @@ impl UploadWatch {
 }
 
 impl State {
-    fn forget(&mut self) {
-        self.is_kept = false;
-        self.kept = Vec::new();
+    /// Takes what hyper has read; `None` is an end.
+    fn take(
+        &mut self,
+        read: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Option<Result<Frame<Bytes>, UploadError>> {
+        let frame = match read {
+            None if self.is_multiplexed && !self.body.is_end_stream() => {
+                self.broken = Some(Arc::new(UploadError::Reset));
+                return Some(Err(UploadError::Reset));
+            }
+            None => {
+                self.is_whole = true;
+                return None;
+            }
+            Some(Err(error)) => {
+                self.broken = Some(Arc::new(BodyError(error.to_string())));
+                return Some(Err(UploadError::Client(error)));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        let frame = match frame.into_data().map_err(Frame::into_trailers) {
+            Ok(data) => {
+                self.received.fetch_add(data.len() as u64, Relaxed);
+                self.kept.add(&data);
+                self.is_whole = self.body.is_end_stream();
+                Frame::data(data)
+            }
+            Err(Ok(came)) => {
+                let trailers = self.passed(&came);
+                self.is_whole = true;
+                // hyper would never end a request whose trailers it cannot write.
+                if trailers.is_empty() || self.length.exact().is_some() {
+                    return None;
+                }
+                if self.kept.is_all() {
+                    self.trailers = Some(trailers.clone());
+                }
+                Frame::trailers(trailers)
+            }
+            // There is no third kind.
+            Err(Err(frame)) => frame,
+        };
+        Some(Ok(frame))
     }
 
-    fn keep(&mut self, piece: &Piece) {
-        let bytes = match piece {
-            Piece::Data(data) => data.len(),
-            Piece::Trailers(_) => 0,
-        };
-        self.received.fetch_add(bytes as u64, Relaxed);
-        if !self.is_kept {
-            return;
+    fn passed(&self, came: &HeaderMap) -> HeaderMap {
+        let mut passed = HeaderMap::new();
+        for (name, value) in came {
+            if !(self.drops)(name) {
+                passed.append(name, value.clone());
+            }
         }
-        self.kept_bytes += bytes;
-        if self.kept_bytes > MAX_KEPT {
-            self.forget();
-        } else {
-            self.kept.push(piece.clone());
-        }
+        passed
+    }
+}
+
+/// Neither the body nor a header gets into a log.
+impl fmt::Debug for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("State").finish_non_exhaustive()
     }
 }
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl From<Piece> for Frame<Bytes> {
-    fn from(piece: Piece) -> Self {
-        match piece {
-            Piece::Data(data) => Self::data(data),
-            Piece::Trailers(trailers) => Self::trailers(trailers),
-        }
-    }
 }
 
 impl Body for Outgoing {
@@ -238,38 +275,28 @@ impl Body for Outgoing {
         if state.tries != own.number {
             return Poll::Ready(Some(Err(UploadError::Repeated)));
         }
-        if let Some(piece) = state.kept.get(own.given).cloned() {
-            own.given += 1;
-            own.is_ended = own.given == state.kept.len() && state.body.is_end_stream();
-            return Poll::Ready(Some(Ok(piece.into())));
+        if let Some(rest) = state.kept.from(own.given) {
+            own.given += rest.len();
+            own.is_ended = state.is_whole && state.trailers.is_none();
+            return Poll::Ready(Some(Ok(Frame::data(rest))));
+        }
+        if state.is_whole {
+            let trailers = state.trailers.clone().filter(|_| !own.is_ended);
+            own.is_ended = true;
+            return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
         let polled = Pin::new(&mut state.body).poll_frame(context);
         state.waits = polled.is_pending();
-        let Poll::Ready(polled) = polled else {
+        let Poll::Ready(read) = polled else {
             return Poll::Pending;
         };
         state.progress = Instant::now();
-        let frame = match polled {
-            None => {
-                own.is_ended = true;
-                return Poll::Ready(None);
-            }
-            Some(Err(error)) => {
-                state.broken = Some(Arc::new(BodyError(error.to_string())));
-                return Poll::Ready(Some(Err(UploadError::Client(error))));
-            }
-            Some(Ok(frame)) => frame,
-        };
-        let piece = match frame.into_data().map_err(Frame::into_trailers) {
-            Ok(data) => Piece::Data(data),
-            Err(Ok(trailers)) => Piece::Trailers(trailers),
-            // There is no third kind.
-            Err(Err(frame)) => return Poll::Ready(Some(Ok(frame))),
-        };
-        state.keep(&piece);
-        own.given += 1;
-        own.is_ended = state.body.is_end_stream();
-        Poll::Ready(Some(Ok(piece.into())))
+        let taken = state.take(read);
+        if let Some(Ok(frame)) = &taken {
+            own.given += frame.data_ref().map_or(0, Bytes::len);
+        }
+        own.is_ended = state.is_whole;
+        Poll::Ready(taken)
     }
 
     fn is_end_stream(&self) -> bool {
