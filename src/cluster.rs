@@ -13,6 +13,7 @@ mod tests;
 pub(crate) use error::CallError;
 pub(crate) use pool::{
     ExchangePlace, ForwardError, ForwardLimits, Forwarded, Forwarder, Links, Origins, Outbound,
+    Share,
 };
 pub(crate) use security::version_warning;
 pub(crate) use security::{

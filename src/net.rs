@@ -4,8 +4,11 @@
 pub(crate) mod client;
 #[cfg(test)]
 mod fuzz;
+mod keep_alive;
 pub(crate) mod loopback;
 pub(crate) mod peer;
 pub(crate) mod proxy_protocol;
 pub(crate) mod tls;
 pub(crate) mod trust;
+
+pub(crate) use keep_alive::keep_alive;

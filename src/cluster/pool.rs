@@ -9,6 +9,7 @@ mod nodes;
 
 pub(crate) use forwarder::{
     ExchangePlace, ForwardError, ForwardLimits, Forwarded, Forwarder, Links, Origins, Outbound,
+    Share,
 };
 pub(super) use node_client::{Ask, NodeAnswer};
 

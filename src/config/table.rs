@@ -572,7 +572,8 @@ table! {
     /// connection.
     LIMIT_HEADER_TIMEOUT: "proxy.limits.header_timeout", T::Duration(millis(100), hours(1)),
         default = "30s";
-    /// How long a connection may stay open without a request.
+    /// How long a connection may stay open without a request, and a tunnel (WebSocket) without a
+    /// byte either way.
     LIMIT_IDLE_TIMEOUT: "proxy.limits.idle_timeout", T::Duration(millis(100), hours(24)),
         default = "2m";
     /// The interval in which a client has to send or read `proxy.limits.progress_bytes` of a body,

@@ -1,7 +1,10 @@
 //! Who is at the other end of a connection, as far as the connection itself shows.
 
 use serde::{Serialize, Serializer};
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// The peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +16,15 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Whoever has one IPv6 address has a whole /64 of them.
+    pub(crate) fn network(self) -> Self {
+        let Self::Ip(IpAddr::V6(address)) = self else {
+            return self;
+        };
+        let network = Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64));
+        Self::Ip(network.into())
+    }
+
     /// The address, where there is one.
     pub(crate) fn ip(self) -> Option<IpAddr> {
         match self {

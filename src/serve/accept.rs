@@ -7,7 +7,7 @@ use super::{
     http::{self, Shared},
     limits::{ListenerLimits, RoomLimits},
     listen::{Accepted, Listening, Queue},
-    places::{Full, Place, Room},
+    places::{Full, Room},
     service::Service,
 };
 use crate::{
@@ -187,11 +187,11 @@ impl Intake {
     }
 
     fn admit(&self, stream: Accepted, peer: Peer, handshake: Option<Handshake>) {
-        let Some((connection, place)) = self.seated(peer, handshake.as_ref()) else {
+        let Some(connection) = self.seated(peer, handshake.as_ref()) else {
             return;
         };
-        if let Err(error) = stream.set_nodelay() {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        if let Err(error) = stream.set_options() {
+            tracing::debug!(%error, "cannot set options of a connection");
         }
         if connection.audience != Audience::Clients
             && let Err(error) = stream.bound_send_buffer()
@@ -202,16 +202,11 @@ impl Intake {
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
             http::serve(stream, tls, connection, &shared).await;
-            drop(place);
         });
     }
 
     /// The connection with its places, if there are any.
-    fn seated(
-        &self,
-        peer: Peer,
-        handshake: Option<&Handshake>,
-    ) -> Option<(Arc<PeerConnection>, Place)> {
+    fn seated(&self, peer: Peer, handshake: Option<&Handshake>) -> Option<Arc<PeerConnection>> {
         let trust = self.trust.load();
         let trusted = trust.knows(peer);
         let room = if trusted {
@@ -255,12 +250,13 @@ impl Intake {
             limits: self.limits,
             service: Arc::clone(&self.service),
             tasks: self.tasks.clone(),
+            place,
             activity: Activity::default(),
             proof,
             framing: FramingSlot::default(),
             progress: Mutex::default(),
         };
-        Some((Arc::new(connection), place))
+        Some(Arc::new(connection))
     }
 
     fn refused(&self, peer: Peer, full: Full, room: &Room) {

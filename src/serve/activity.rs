@@ -19,7 +19,7 @@ impl Unanswered<'_> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(activity) = self.0 {
-            activity.cancelled.fetch_add(1, Relaxed);
+            activity.cancelled();
         }
     }
 }
@@ -38,7 +38,7 @@ pub(super) struct Activity {
     multiplexed: AtomicBool,
     /// Requests that are passed on and not yet answered to the end.
     exchanges: AtomicU32,
-    /// Requests that ended before they had an answer.
+    /// Requests that ended before they had a whole answer.
     cancelled: AtomicU32,
     /// The answer is written, and what comes is thrown away.
     lingers: AtomicBool,
@@ -98,6 +98,11 @@ impl Activity {
     /// Whether a request is passed on just now.
     pub(super) fn has_exchanges(&self) -> bool {
         self.exchanges.load(Relaxed) != 0
+    }
+
+    /// The client has gone back on a request before the end of its answer.
+    pub(super) fn cancelled(&self) {
+        self.cancelled.fetch_add(1, Relaxed);
     }
 
     /// A request that is not answered yet.

@@ -53,6 +53,9 @@ pub(super) struct PeerConnection {
     pub(super) limits: ListenerLimits,
     pub(super) service: Arc<Service>,
     pub(super) tasks: Tasks,
+    /// Its own, for as long as anything of it is left: a tunnel goes on when HTTP has ended.
+    #[expect(dead_code, reason = "held until it is dropped")]
+    pub(super) place: Place,
     pub(super) activity: Activity,
     pub(super) proof: Proof,
     pub(super) framing: FramingSlot,

@@ -10,7 +10,6 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
     num::NonZero,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -61,7 +60,7 @@ impl Room {
     }
 
     pub(super) fn take(&self, peer: Peer) -> Result<Place, Full> {
-        let address = network(peer);
+        let address = peer.network();
         let mut taken = locked(&self.taken);
         if taken.all >= self.limits.total {
             return Err(Full {
@@ -109,18 +108,10 @@ fn locked(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whoever has one IPv6 address has a whole /64 of them.
-fn network(peer: Peer) -> Peer {
-    let Peer::Ip(IpAddr::V6(address)) = peer else {
-        return peer;
-    };
-    let network = Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64));
-    Peer::Ip(network.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     fn room(total: usize, of_address: usize) -> Room {
         Room::new(

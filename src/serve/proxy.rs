@@ -195,6 +195,14 @@ impl Passage<'_> {
             framing: self.framing(request),
             websocket: self.upgrade.is_some(),
         };
+        exchange.tries_again();
+        // Many users come from the address of a gateway or a balancer.
+        let address = (!self.connection.trusted).then_some(self.connection.peer);
+        exchange.takes(
+            server
+                .forwarder
+                .share(grant.identity().user().as_str(), address)?,
+        );
         let mut headers = headers::outgoing(request.headers(), &passing);
         let call = self.trace.as_ref().map(CurrentSpan::begin_call);
         if let (Some(trace), Some(call)) = (&self.trace, &call)
@@ -252,7 +260,7 @@ impl Passage<'_> {
             return respond::passed(head, answer.body, Box::new(exchange));
         };
         // The client gets its answer. How a tunnel ends says nothing.
-        exchange.report.complete();
+        exchange.switched();
         let tunnel = tunnel::run(client, cluster, exchange);
         self.connection.tasks.spawn(tunnel);
         Response::from_parts(head, respond::Body::default())

@@ -5,14 +5,22 @@
 //! A request goes to a second node only if not a byte of it was written to the first. No answer in
 //! time tells nothing about a node: it may be a search that takes long.
 
+mod shares;
+
+pub(crate) use shares::Share;
+
 use super::nodes::{ClusterNode, Nodes, Purpose};
 use crate::{
     clock::Clock,
-    net::client::streaming::{Answer, Link, LinkLimits, NotAnswered, Origin, StreamError, Upload},
+    net::{
+        client::streaming::{Answer, Link, LinkLimits, NotAnswered, Origin, StreamError, Upload},
+        peer::Peer,
+    },
     telemetry::metrics::NodeMetrics,
 };
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, Request, Uri, header::HOST, uri::PathAndQuery};
+use shares::{ShareLimits, Shares, UsedUp};
 use std::{
     io,
     sync::{
@@ -25,6 +33,10 @@ use std::{
 /// Exchanges under way at once, long ones and tunnels included. Each has two sockets, and a process
 /// has some ten thousand.
 const MAX_EXCHANGES: usize = 4_096;
+/// What one user may have of them. The longest are uploads that a client sends slowly.
+const OF_USER: usize = MAX_EXCHANGES / 8;
+/// What one address may have that no gateway or balancer has: as many as it may have connections.
+const OF_ADDRESS: usize = MAX_EXCHANGES / 4;
 /// TCP to one address. In a data centre it takes a millisecond, and a lost packet is repeated after
 /// one second at the latest.
 const CONNECT: Duration = Duration::from_millis(1_400);
@@ -51,6 +63,7 @@ pub(crate) struct Forwarder {
     links: ArcSwap<Vec<Link>>,
     limits: ForwardLimits,
     under_way: Arc<AtomicUsize>,
+    shares: Shares,
 }
 
 /// The connections of a [`Forwarder`].
@@ -84,6 +97,10 @@ pub(crate) struct ExchangePlace(Arc<AtomicUsize>);
 pub(crate) enum ForwardError {
     #[error("{MAX_EXCHANGES} requests are under way already")]
     Busy,
+    #[error("{OF_USER} requests of this user are under way already")]
+    BusyUser,
+    #[error("{OF_ADDRESS} requests from this address are under way already")]
+    BusyAddress,
     /// The node's own prefix and the client's path make no target together.
     #[error("the path cannot be put behind the prefix of {0}")]
     Target(Arc<str>),
@@ -100,7 +117,7 @@ impl ForwardError {
     /// Whether certainly no server has got anything of the request.
     pub(crate) fn is_unsent(&self) -> bool {
         match self {
-            Self::Busy | Self::Target(_) => true,
+            Self::Busy | Self::BusyUser | Self::BusyAddress | Self::Target(_) => true,
             Self::Node { why, .. } => matches!(why, StreamError::Connect(_)),
         }
     }
@@ -135,6 +152,10 @@ impl Forwarder {
             nodes,
             limits,
             under_way: Arc::default(),
+            shares: Shares::new(ShareLimits {
+                of_user: OF_USER,
+                of_address: OF_ADDRESS,
+            }),
         })
     }
 
@@ -159,6 +180,19 @@ impl Forwarder {
     /// Closes connections that were not used for a while.
     pub(crate) fn sweep(&self) {
         self.links.load().iter().for_each(Link::sweep);
+    }
+
+    /// A share of the exchanges, which a request has to hold until its answer has ended.
+    ///
+    /// # Errors
+    /// If the user or the address has none left.
+    pub(crate) fn share(&self, user: &str, address: Option<Peer>) -> Result<Share, ForwardError> {
+        self.shares
+            .take(user, address)
+            .map_err(|used_up| match used_up {
+                UsedUp::User => ForwardError::BusyUser,
+                UsedUp::Address => ForwardError::BusyAddress,
+            })
     }
 
     /// Sends a request to a node, and to the next one where that certainly has not got it.

@@ -1,6 +1,7 @@
 //! A connection as it was accepted. One type for both kinds, so that what is built on it exists
 //! once.
 
+use crate::net::keep_alive;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::{
     io::{self, IoSlice},
@@ -23,11 +24,15 @@ pub(crate) enum Accepted {
 }
 
 impl Accepted {
-    /// An answer is one small packet; without this it may wait for the acknowledgement of the one
-    /// before. Unix sockets have no such wait.
-    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
+    /// Unix sockets need none.
+    pub(crate) fn set_options(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.set_nodelay(true),
+            Self::Tcp(stream) => {
+                // An answer is one small packet; without this it may wait for the acknowledgement
+                // of the one before.
+                stream.set_nodelay(true)?;
+                keep_alive(stream)
+            }
             Self::Unix(_) => Ok(()),
         }
     }

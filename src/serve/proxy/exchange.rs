@@ -1,7 +1,7 @@
 //! What an exchange holds while its answer is on the way to the client.
 
 use crate::{
-    cluster::ExchangePlace,
+    cluster::{ExchangePlace, Share},
     respond::Watch,
     serve::{connection::PeerConnection, progress::Progress, report::Report},
 };
@@ -15,6 +15,10 @@ pub(super) struct Exchange {
     version: Version,
     progress: Arc<Progress>,
     place: Option<ExchangePlace>,
+    /// The user's, of the exchanges with the cluster.
+    share: Option<Share>,
+    /// The answer has begun, and has not ended.
+    is_passing: bool,
     /// Written when all this is over.
     pub(super) report: Report,
 }
@@ -32,13 +36,35 @@ impl Exchange {
             version,
             progress,
             place: None,
+            share: None,
+            is_passing: false,
             report,
         }
+    }
+
+    pub(super) fn connection(&self) -> &PeerConnection {
+        &self.connection
+    }
+
+    /// Gives back what an earlier try has taken.
+    pub(super) fn tries_again(&mut self) {
+        self.share = None;
+    }
+
+    pub(super) fn takes(&mut self, share: Share) {
+        self.share = Some(share);
     }
 
     /// The cluster has begun to answer.
     pub(super) fn answered(&mut self, place: ExchangePlace) {
         self.place = Some(place);
+        self.is_passing = true;
+    }
+
+    /// There is no answer to wait for any more: the connection is a tunnel.
+    pub(super) fn switched(&mut self) {
+        self.report.complete();
+        self.is_passing = false;
     }
 }
 
@@ -61,10 +87,13 @@ impl Watch for Exchange {
     fn ended(&mut self) {
         self.report.complete();
         self.place = None;
+        self.share = None;
+        self.is_passing = false;
     }
 
     fn cut(&mut self, _why: &hyper::Error) {
         self.report.cut();
+        self.is_passing = false;
         if self.version < Version::HTTP_11 {
             self.connection.activity.answer_cut();
         }
@@ -73,6 +102,10 @@ impl Watch for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.connection.activity.exchange_ends();
+        let activity = &self.connection.activity;
+        activity.exchange_ends();
+        if self.is_passing {
+            activity.cancelled();
+        }
     }
 }

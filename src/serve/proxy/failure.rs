@@ -33,7 +33,10 @@ impl Failure {
             Self::Server(_) | Self::Target | Self::Forward(ForwardError::Target(_)) => {
                 Refusal::NoCluster
             }
-            Self::Closed | Self::Forward(ForwardError::Busy) => Refusal::Busy,
+            Self::Closed
+            | Self::Forward(
+                ForwardError::Busy | ForwardError::BusyUser | ForwardError::BusyAddress,
+            ) => Refusal::Busy,
             Self::Login | Self::LoginOnce => Refusal::LoginRejected,
             Self::NoServers => Refusal::Bug,
             Self::Forward(ForwardError::Node { why, .. }) => match why {

@@ -1,6 +1,7 @@
 //! Where a server is, and how a connection to it begins.
 
 use super::types::LinkLimits;
+use crate::net::keep_alive;
 use http::{Uri, uri::Scheme};
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use std::{io, sync::Arc};
@@ -59,6 +60,7 @@ impl Origin {
             match timeout(limits.connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
+                    keep_alive(&stream)?;
                     return self.secured(stream, limits).await;
                 }
                 Ok(Err(error)) => last = error,
