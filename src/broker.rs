@@ -23,6 +23,7 @@ mod predecessors;
 mod product;
 mod prune;
 mod recheck_times;
+mod refusals;
 mod revoke;
 mod rewrite;
 mod rotation;
@@ -70,6 +71,7 @@ use parking::Parking;
 use places::{Class, WritePlaces};
 use product::{PerProduct, Product};
 use prune::{Pruner, Rounds};
+use refusals::Refusals;
 use revoke::Revoke;
 use rotation::{Period, Rotation};
 use slots::Slots;
@@ -119,6 +121,7 @@ pub struct Broker {
     tasks: Tasks,
     held: Semaphore,
     waiting: Semaphore,
+    refusals: Refusals,
     metrics: ClusterMetrics,
     service_account: Option<Box<str>>,
     dry_run: bool,
@@ -210,7 +213,7 @@ impl Broker {
         });
         let writes = Arc::new(WritePlaces::new(config.writes_at_once));
         let metrics = telemetry.metrics.clone();
-        let updates = Arc::new(Updates::new(tasks.clone(), clock, metrics));
+        let updates = Arc::new(Updates::new(tasks.clone(), clock.clone(), metrics));
         if state.parking.is_some() && !config.dry_run {
             let parking = Parking::new(
                 Arc::clone(&state),
@@ -266,6 +269,7 @@ impl Broker {
                 &telemetry,
             )),
             state,
+            refusals: Refusals::new(cluster.clone(), clock),
             cluster,
             updates,
             tasks,
@@ -340,6 +344,13 @@ impl Broker {
                 Joined::Same(Ok(_)) | Joined::Other => {}
             }
         }
+    }
+
+    /// Whether the cluster certainly refuses a login of this user. For a second after it has
+    /// accepted one, it is asked only `again`.
+    pub(crate) async fn refuses(&self, user: &Username, login: &Credential, again: bool) -> bool {
+        let login = login.authorization();
+        self.refusals.refuses(user, login, again).await
     }
 
     /// Takes note of an identity that gets no role: older tokens of the same person are refused

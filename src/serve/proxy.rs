@@ -1,8 +1,9 @@
 //! Proxy mode: the client's own request is decided about like an auth request, then passed on to the
 //! cluster with the login in it.
 //!
-//! The decision is that of forward auth. A 401 of the cluster answers our login and never the
-//! client: the user is looked at again, and the request is sent once more if its body is still here.
+//! The decision is that of forward auth. Where a cluster answers 401 and refuses the user's login,
+//! the user is looked at again, and the request is sent once more if its body is still here. Any
+//! other 401 is the answer of an API, and passed on.
 
 mod dropped;
 mod exchange;
@@ -41,7 +42,7 @@ use exchange::Exchange;
 use headers::{Framing, Passing};
 use http::{
     HeaderValue, Method, StatusCode, Version,
-    header::{CONTENT_LENGTH, HOST},
+    header::{CONTENT_LENGTH, HOST, WWW_AUTHENTICATE},
     request::Parts,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -129,15 +130,20 @@ impl Passage<'_> {
                 Err(refused) => return self.refused(&decision, refused, exchange),
             };
             self.observe(&decision, "", false);
-            let forwarded = match self.forward(&decision, grant, &mut exchange).await {
-                Ok(forwarded) => forwarded,
-                Err(why) => return self.not_forwarded(&decision, &why, exchange),
-            };
-            if forwarded.answer.head.status != StatusCode::UNAUTHORIZED {
+            let (forwarded, is_of_cluster) =
+                match self.forward(&decision, grant, &mut exchange).await {
+                    Ok(forwarded) => forwarded,
+                    Err(why) => return self.not_forwarded(&decision, &why, exchange),
+                };
+            let refused = forwarded.answer.head.status == StatusCode::UNAUTHORIZED
+                && is_of_cluster
+                && self.is_refused(&decision, grant, is_repeated).await;
+            if !refused {
                 self.upload.forget();
                 return self.pass_back(forwarded, exchange);
             }
-            // It answers our login: the user was deleted or changed, or the password is another one.
+            drop(forwarded);
+            // The user was deleted or changed, or the password is another one.
             let service = &self.connection.service;
             if service.rejected.take(service.clock.now()).is_err() {
                 return self.failed(&decision, &Failure::Login, exchange);
@@ -155,6 +161,15 @@ impl Passage<'_> {
         }
     }
 
+    async fn is_refused(&self, decision: &Decision, grant: &Grant, again: bool) -> bool {
+        let Some(upstream) = decision.chosen.as_ref().and_then(Chosen::upstream) else {
+            return false;
+        };
+        let user = grant.identity().user();
+        let asked = upstream.broker();
+        asked.refuses(user, grant.credential(), again).await
+    }
+
     async fn decide(&self) -> Decision {
         let connection = self.connection;
         let deciding = || {
@@ -168,12 +183,13 @@ impl Passage<'_> {
         }
     }
 
+    /// Says too whether the answer is the cluster's own.
     async fn forward(
         &self,
         decision: &Decision,
         grant: &Grant,
         exchange: &mut Exchange,
-    ) -> Result<Forwarded, Failure> {
+    ) -> Result<(Forwarded, bool), Failure> {
         let chosen = decision.chosen.as_ref();
         let upstream: Arc<Upstream> = chosen.and_then(Chosen::upstream).ok_or(Failure::Closed)?;
         let (Some(proxied), Ok(request)) = (upstream.proxied(), &self.request) else {
@@ -232,7 +248,7 @@ impl Passage<'_> {
             };
             call.passed_on(request.own_method(), node, end);
         }
-        Ok(forwarded?)
+        Ok((forwarded?, server.name.is_none()))
     }
 
     fn framing(&self, request: &Request) -> Framing {
@@ -254,6 +270,10 @@ impl Passage<'_> {
         let mut head = answer.head;
         exchange.report.answered(head.status.as_u16(), &node);
         let upgrades = self.upgrade.take().zip(answer.upgrade);
+        // The login is elastauth's affair: no browser shall ask for a password.
+        if head.status == StatusCode::UNAUTHORIZED {
+            head.headers.remove(WWW_AUTHENTICATE);
+        }
         headers::returned(&mut head.headers, upgrades.is_some());
         head.version = Version::HTTP_11;
         let Some((client, cluster)) = upgrades else {

@@ -63,9 +63,33 @@ async fn a_body_that_is_too_long_to_keep_is_not_sent_twice() {
     assert!(setup.ask(&with_body(100_000)).await.ends_with("ok"));
 }
 
+/// An upstream that loses the user with each request that it refuses.
+async fn losing(body: usize, refused: usize) -> Setup {
+    let cluster = Arc::new(OnceLock::<StandIn>::new());
+    let known = Arc::clone(&cluster);
+    let setup = Setup::with("", move |mut connection| {
+        let known = Arc::clone(&known);
+        async move {
+            connection.head().await;
+            if connection.number < refused {
+                connection.body(body / 2).await;
+                let _was_there = known.get().unwrap().remove_user("alice");
+                connection.say(REFUSED.as_bytes()).await;
+                connection.head().await;
+            } else {
+                assert_eq!(connection.body(body).await, b"abcdef");
+                connection.say(OK.as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let _only_once = cluster.set(setup.stage.cluster.clone());
+    setup
+}
+
 #[tokio::test]
 async fn a_login_that_stays_refused_is_503_and_no_password_box() {
-    let setup = Setup::answering(REFUSED).await;
+    let setup = losing(0, usize::MAX).await;
     let answer = setup.ask(&request("GET /", "alice", "")).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(header(&answer, "retry-after").is_some(), "{answer}");
@@ -76,21 +100,29 @@ async fn a_login_that_stays_refused_is_503_and_no_password_box() {
     assert!(log.contains("login_rejected"), "{log}");
 }
 
+#[tokio::test]
+async fn a_401_of_an_api_is_passed_on_and_its_request_is_sent_once() {
+    let setup = Setup::answering(REFUSED).await;
+    for asked in 1..=3 {
+        let text = request(
+            "POST /_security/oauth2/token",
+            "alice",
+            "content-length: 0\r\n",
+        );
+        let answer = setup.ask(&text).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.ends_with("no"), "{answer}");
+        assert_eq!(header(&answer, "www-authenticate"), None);
+        assert_eq!(setup.upstream.heads().len(), asked);
+    }
+    let log = setup.stage.elastauth.log();
+    assert!(!log.contains("login_rejected"), "{log}");
+}
+
 /// The rest of the body goes out with the second try.
 #[tokio::test]
 async fn a_401_before_the_body_costs_nothing_of_it() {
-    let setup = Setup::with("", |mut connection| async move {
-        connection.head().await;
-        if connection.number == 0 {
-            assert_eq!(connection.body(3).await, b"abc");
-            connection.say(REFUSED.as_bytes()).await;
-            connection.head().await;
-        } else {
-            assert_eq!(connection.body(6).await, b"abcdef");
-            connection.say(OK.as_bytes()).await;
-        }
-    })
-    .await;
+    let setup = losing(6, 1).await;
     let mut stream = setup.connect().await;
     let head = request("PUT /a", "alice", "content-length: 6\r\n");
     stream.write_all((head + "abc").as_bytes()).await.unwrap();
