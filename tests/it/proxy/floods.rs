@@ -13,6 +13,7 @@ use crate::support::{
     until,
 };
 use http::Request;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     sync::{
         Arc,
@@ -470,4 +471,79 @@ async fn a_request_that_crosses_the_end_of_an_idle_connection_is_answered() {
         .unwrap()
         .is_some()
     {}
+}
+
+#[tokio::test]
+async fn answers_that_are_cancelled_in_the_middle_are_bounded() {
+    let setup = Setup::with("", |mut connection: Connection| async move {
+        while let Some(head) = connection.head().await {
+            if head.starts_with("GET /good ") {
+                connection.say(OK.as_bytes()).await;
+                continue;
+            }
+            let part = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no";
+            connection.say(part.as_bytes()).await;
+        }
+    })
+    .await;
+    let mut stream = begin(&setup, &settings(&[])).await;
+    let mut answered = 0;
+    for n in 0..1_000 {
+        let id = 2 * n + 1;
+        let sent = stream.write_all(&ask(id, END_STREAM, "GET", &[])).await;
+        if sent.is_err() || next_of(&mut stream, HEADERS).await.is_none() {
+            break;
+        }
+        answered += 1;
+        let reset = frame(RST_STREAM, 0, id, &[0, 0, 0, 8]);
+        if stream.write_all(&reset).await.is_err() {
+            break;
+        }
+    }
+    assert!((200..1_000).contains(&answered), "{answered}");
+    assert!(answers(&setup).await);
+}
+
+#[tokio::test]
+async fn one_user_does_not_take_all_places_of_a_cluster() {
+    const SHARE: usize = 512;
+    let files = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: files.maximum,
+        ..files
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    let setup = Setup::with("", |mut connection: Connection| async move {
+        while let Some(head) = connection.head().await {
+            if head.starts_with("GET /good ") {
+                connection.say(OK.as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    assert!(answers(&setup).await);
+    let mut all = Vec::new();
+    for _ in 0..SHARE / 128 {
+        let mut stream = begin(&setup, &settings(&[])).await;
+        for n in 0..128 {
+            let slow = ask(2 * n + 1, END_STREAM, "GET", &[]);
+            stream.write_all(&slow).await.unwrap();
+        }
+        all.push(stream);
+    }
+    let slow = || {
+        let heads = setup.upstream.heads();
+        heads
+            .iter()
+            .filter(|head| head.starts_with("GET /a "))
+            .count()
+    };
+    until("all are under way", || slow() == SHARE).await;
+    let refused = setup.ask(&request("GET /good", "alice", "")).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    let other = setup.ask(&request("GET /good", "bob", "")).await;
+    assert!(other.ends_with("\r\n\r\nok"), "{other}");
+    drop(all);
+    let free = async || answers(&setup).await.then_some(());
+    crate::support::find("a place", IN_TIME, free).await;
 }

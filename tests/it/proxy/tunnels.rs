@@ -1,7 +1,10 @@
 //! `WebSocket` passes, with the login; nothing else changes the protocol.
 
-use super::setup::{OK, Setup, header, read_answer, read_head, read_to_end, request};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use super::setup::{Connection, OK, Setup, header, read_answer, read_head, read_to_end, request};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const ASKS: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: a2V5\r\n\
                     sec-websocket-version: 13\r\n";
@@ -96,4 +99,44 @@ async fn other_protocols_are_not_asked_for() {
         assert!(!answer.starts_with("HTTP/1.1 2"), "{method}: {answer}");
     }
     assert_eq!(setup.upstream.heads().len(), 4);
+}
+
+/// A tunnel in which nothing moves; the cluster's side stays open.
+async fn silent(more: &str) -> (Setup, TcpStream) {
+    let setup = Setup::with(more, |mut connection: Connection| async move {
+        connection.head().await.unwrap();
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                      connection: Upgrade\r\nsec-websocket-accept: YQ==\r\n\r\n";
+        connection.say(answer.as_bytes()).await;
+        read_to_end(&mut connection.stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut stream = setup.connect().await;
+    let text = request("GET /ws", "alice", ASKS);
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let head = read_head(&mut stream).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    (setup, stream)
+}
+
+#[tokio::test]
+async fn a_tunnel_that_carries_nothing_ends() {
+    let (_setup, mut stream) = silent("  limits: {idle_timeout: 300ms}\n").await;
+    assert_eq!(read_to_end(&mut stream).await.0, b"");
+}
+
+/// The cluster's side is told, and does not end.
+#[tokio::test]
+async fn a_tunnel_ends_with_a_client_that_sends_no_more() {
+    let (_setup, mut stream) = silent("  limits: {idle_timeout: 300ms}\n").await;
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_to_end(&mut stream).await.0, b"");
+}
+
+#[tokio::test]
+async fn the_end_of_the_program_ends_a_tunnel() {
+    let (mut setup, mut stream) = silent("shutdown: {timeout: 1h}\n").await;
+    assert!(setup.stage.elastauth.terminate().await.success());
+    assert_eq!(read_to_end(&mut stream).await.0, b"");
 }
