@@ -72,13 +72,13 @@ async fn is_answered(stage: &Stage, mode: Mode) -> bool {
     }
 }
 
-async fn harms_nobody(more: &str, mode: Mode) {
+async fn harms_nobody(settings: &str, mode: Mode) {
     let seed = number_from("ELASTAUTH_FUZZ_SEED").unwrap_or(SEED);
     let only = number_from("ELASTAUTH_FUZZ_CASE");
     let until = number_from("ELASTAUTH_FUZZ_SECONDS")
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let stage = Stage::planned(Plan {
-        more,
+        more: settings,
         ..Plan::default()
     })
     .await;
