@@ -118,7 +118,7 @@ const VARIANTS: &[Broken] = &[
     },
     Broken {
         name: "a revocation does not wait for a running update of the user",
-        file: "src/broker.rs",
+        file: "src/broker/operators.rs",
         whole: "match self.updates.alone(user, work).await {",
         damaged: "match self.updates.alone(&Username::parse(\"other\").unwrap(), work).await {",
         test: "a_login_that_is_revoked_while_its_users_groups_change",

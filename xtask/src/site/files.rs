@@ -113,6 +113,7 @@ mod tests {
         let expected = [
             "deploy/compose/authelia/index.md",
             "deploy/compose/index.md",
+            "deploy/compose/proxy/index.md",
         ];
         assert_eq!(BTreeSet::from_iter(paths), expected.into());
         let page = &pages[0].text;
