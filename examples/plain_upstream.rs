@@ -2,8 +2,8 @@
 //! large answers, which reads whatever is sent to it.
 //!
 //! `plain_upstream ADDRESS` serves until it is killed. `/bytes/N` has an answer of so many bytes,
-//! any other path a small one as Elasticsearch gives it. `x-seen` of an answer is the user whose login
-//! came with the request.
+//! any other path a small one as Elasticsearch gives it. `x-seen` of an answer is the user whose
+//! login came with the request.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;

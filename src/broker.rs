@@ -150,7 +150,8 @@ impl Broker {
         )
     }
 
-    /// Opens the ledger; `folders` are those of all brokers of the program. `tasks` run the updates.
+    /// Opens the ledger; `folders` are those of all brokers of the program. `tasks` run the
+    /// updates.
     ///
     /// # Errors
     /// See [`BrokerStartError`].

@@ -2,9 +2,9 @@
 //! sockets, with a report of each step.
 //!
 //! `elastauth demo` serves a page and prints commands to paste until Ctrl-C; `elastauth demo
-//! --once` takes the tour by itself and reports whether each step did what it should. With `--proxy`
-//! elastauth is alone in front of the clusters, and there is no gateway and no page. Only `cli` knows
-//! of this module.
+//! --once` takes the tour by itself and reports whether each step did what it should. With
+//! `--proxy` elastauth is alone in front of the clusters, and there is no gateway and no page. Only
+//! `cli` knows of this module.
 
 mod alone;
 mod clusters;

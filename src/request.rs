@@ -1,8 +1,8 @@
 //! A request that a gateway asks about. It carries the proof that its peer is trusted, so whoever
 //! holds one may read its headers.
 //!
-//! What only a refusal needs (host, path, an id) is read when it is asked for: a known user pays for
-//! none of it.
+//! What only a refusal needs (host, path, an id) is read when it is asked for: a known user pays
+//! for none of it.
 
 mod asked;
 mod endpoint;

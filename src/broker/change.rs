@@ -25,8 +25,8 @@ use tracing::{info, warn};
 /// another attempt.
 const ATTEMPTS: u32 = 6;
 /// How long after the change the user is looked at once more: usually such a write has come by
-/// then. OpenSearch may have been checking the login of a disabled user during the change, and keeps
-/// it then: by now that check has ended, so the next write ends the login.
+/// then. OpenSearch may have been checking the login of a disabled user during the change, and
+/// keeps it then: by now that check has ended, so the next write ends the login.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(400);
 
 /// What elastauth's own account of Elasticsearch needs to delete users.
@@ -247,8 +247,8 @@ impl Changer {
     }
 
     /// OpenSearch may be checking the login while the user is deleted, and keeps it then, and there
-    /// is nothing of the user left to write. So a write that ends the login comes first: by the time
-    /// of the second one every check of it has ended.
+    /// is nothing of the user left to write. So a write that ends the login comes first: by the
+    /// time of the second one every check of it has ended.
     async fn delete(&self, user: &Username, is_enabled: bool) -> Result<bool, ChangeError> {
         let is_locked = is_enabled && self.state.product() == OpenSearch;
         if is_locked {

@@ -74,8 +74,8 @@ impl Config {
     /// Requests wait 1.8 s for their update, and its last attempt needs some of it.
     pub const TRIES_FOR: Duration = Duration::from_millis(1_500);
 
-    /// The shortest `prune_after` on this kind of cluster: for less it cannot be said who has stayed
-    /// away.
+    /// The shortest `prune_after` on this kind of cluster: for less it cannot be said who has
+    /// stayed away.
     pub(crate) fn shortest_pruning(&self, kind: Kind) -> Duration {
         let (product, rotation) = match kind {
             Kind::Opensearch => (Product::OpenSearch, self.opensearch.rotation),

@@ -1,5 +1,5 @@
-//! Whether the cluster refuses a login that was given: a 401 in proxy mode may also be the answer of
-//! an API to something else.
+//! Whether the cluster refuses a login that was given: a 401 in proxy mode may also be the answer
+//! of an API to something else.
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -14,8 +14,8 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long an accepted login is taken to work at the next 401 of the same user, so that an application that
-/// answers 401 often does not make the cluster check as many logins.
+/// How long an accepted login is taken to work at the next 401 of the same user, so that an
+/// application that answers 401 often does not make the cluster check as many logins.
 const LASTS_MS: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// Beyond it the answers are forgotten.

@@ -1,5 +1,5 @@
-//! `elastauth users …`: has a running replica show its users, or change one, and the others learn of
-//! it.
+//! `elastauth users …`: has a running replica show its users, or change one, and the others learn
+//! of it.
 //!
 //! Replicas that share no Redis cannot tell each other. So one replica acts, and every other one
 //! that is named is asked for a recheck: it then finds what was done in the cluster.
@@ -30,8 +30,8 @@ pub(super) enum Action {
     List(List),
     /// Shows one user in each cluster that has them.
     Show(Show),
-    /// Keeps a user out: the cluster refuses their login, and their requests get 403, until they are
-    /// enabled.
+    /// Keeps a user out: the cluster refuses their login, and their requests get 403, until they
+    /// are enabled.
     Disable(Change),
     /// Lets a user in again who was disabled. Their next request gets a login.
     Enable(Change),

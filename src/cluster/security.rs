@@ -345,9 +345,9 @@ impl SecurityApi {
         }
     }
 
-    /// Ends a login of this user that works on although it was replaced some time ago. OpenSearch may
-    /// have checked it during the write, and keeps it in its cache until the next one. Elasticsearch
-    /// keeps none. The user has to be one whom elastauth has written.
+    /// Ends a login of this user that works on although it was replaced some time ago. OpenSearch
+    /// may have checked it during the write, and keeps it in its cache until the next one.
+    /// Elasticsearch keeps none. The user has to be one whom elastauth has written.
     ///
     /// # Errors
     /// When it is not certain that no such login works.

@@ -242,8 +242,8 @@ fn client_ca(config: &serve::Config) -> bool {
 }
 
 /// Whether that is so of a cluster, as it was and as it would be. One whose name is new is the one
-/// that has had a node of it, if there was one. Otherwise nothing says what it was: `added` compares
-/// it with each of the others, so the strictest of them counts.
+/// that has had a node of it, if there was one. Otherwise nothing says what it was: `added`
+/// compares it with each of the others, so the strictest of them counts.
 fn any_cluster(
     before: &Config,
     after: &Config,

@@ -153,8 +153,8 @@ static OF_UPSTREAMS: [&ConfigKey; 10] = [
     &UPSTREAM_TLS_KEY,
 ];
 
-/// What of proxy mode is about the cluster of `elasticsearch` alone: in a section, what is not given
-/// has its default.
+/// What of proxy mode is about the cluster of `elasticsearch` alone: in a section, what is not
+/// given has its default.
 pub(super) static PROXY_OF_ONE: [&ConfigKey; 6] = [
     &table::PROXY_URL,
     &table::PROXY_TLS_ENABLED,

@@ -76,8 +76,8 @@ pub struct ClusterConfig {
     pub tenants: Option<Tenants>,
 }
 
-/// A capture in the hosts of a section, which stands for a tenant. What the section uses it for is in
-/// [`ClusterConfig`] as it is written, or with an example; [`ClusterConfig::for_tenant`] puts a
+/// A capture in the hosts of a section, which stands for a tenant. What the section uses it for is
+/// in [`ClusterConfig`] as it is written, or with an example; [`ClusterConfig::for_tenant`] puts a
 /// tenant's label there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenants {
@@ -85,8 +85,8 @@ pub struct Tenants {
     pub capture: Box<str>,
     /// The nodes as they are written.
     pub hosts: Vec<Box<str>>,
-    /// Whether each tenant has nodes of its own. Otherwise all of them are users of one cluster, and
-    /// only the roles differ.
+    /// Whether each tenant has nodes of its own. Otherwise all of them are users of one cluster,
+    /// and only the roles differ.
     pub separate: bool,
 }
 

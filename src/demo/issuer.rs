@@ -1,5 +1,5 @@
-//! The identity provider of the demonstration in proxy mode: it shows its key, and signs a token for
-//! anybody in the directory. In production a portal would ask for a password first.
+//! The identity provider of the demonstration in proxy mode: it shows its key, and signs a token
+//! for anybody in the directory. In production a portal would ask for a password first.
 
 use super::{
     listener::{Answered, Answers, serve},

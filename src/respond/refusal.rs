@@ -59,8 +59,8 @@ pub(crate) fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response
     if let Some(seconds) = row.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
     }
-    // nginx passes on no body, and this header only where it is configured to; everybody else sees it
-    // beside the body.
+    // nginx passes on no body, and this header only where it is configured to; everybody else sees
+    // it beside the body.
     if let Ok(id) = HeaderValue::from_str(context.request_id) {
         headers.insert(REQUEST_ID, id);
     }

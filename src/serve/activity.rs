@@ -110,8 +110,8 @@ impl Activity {
         Unanswered(Some(self))
     }
 
-    /// Whether the peer sends requests in order to cancel them: more than people do who close pages,
-    /// and most of all that it sent.
+    /// Whether the peer sends requests in order to cancel them: more than people do who close
+    /// pages, and most of all that it sent.
     pub(super) fn cancels_too_much(&self) -> bool {
         let cancelled = self.cancelled.load(Relaxed);
         cancelled >= MOST_CANCELLED && cancelled > self.requests() / 2

@@ -74,7 +74,8 @@ pub(super) fn is_auth_request(request: &Parts) -> bool {
 }
 
 /// Whether a request to a listener of clients may be an operator's. By its network nobody is one:
-/// clients are in the same networks, and a client behind a balancer has the address of the balancer.
+/// clients are in the same networks, and a client behind a balancer has the address of the
+/// balancer.
 pub(super) fn is_of_operator(connection: &PeerConnection, request: &Parts) -> bool {
     connection.peer.is_local() && !is_auth_request(request)
 }

@@ -3,8 +3,8 @@
 //!
 //! Decided by the REST APIs of Elasticsearch and OpenSearch
 //! (<https://www.elastic.co/docs/api/doc/elasticsearch/>, and
-//! <https://docs.opensearch.org/latest/api-reference/>). What is not in [`READS`] counts as a write:
-//! an audit stream must not miss one because an API is new.
+//! <https://docs.opensearch.org/latest/api-reference/>). What is not in [`READS`] counts as a
+//! write: an audit stream must not miss one because an API is new.
 
 use http::Method;
 use percent_encoding::percent_decode_str;

@@ -1,5 +1,5 @@
-//! Proxy mode: the client's own request is decided about like an auth request, then passed on to the
-//! cluster with the login in it.
+//! Proxy mode: the client's own request is decided about like an auth request, then passed on to
+//! the cluster with the login in it.
 //!
 //! The decision is that of forward auth. Where a cluster answers 401 and refuses the user's login,
 //! the user is looked at again, and the request is sent once more if its body is still here. Any

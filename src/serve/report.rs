@@ -1,8 +1,8 @@
 //! What operators learn of a request of proxy mode when it is over: the line of the access log, the
 //! audit event and the numbers. `observe` writes what was decided about it.
 //!
-//! A [`Report`] goes with the request: it is in the body of the answer until the client has the last
-//! byte, and it is written when it is dropped, whatever ended the request.
+//! A [`Report`] goes with the request: it is in the body of the answer until the client has the
+//! last byte, and it is written when it is dropped, whatever ended the request.
 
 use super::{observe::DecisionSpan, operation::Operation, service::Service};
 use crate::{

@@ -19,8 +19,8 @@ use std::{
 /// hundredths of one core. What is checked of them is bounded for each issuer.
 const LOGOUTS: Rate = Rate::a_second(200);
 
-/// A cluster checks one login in a millisecond or two, and a page whose answers are all 401 must not
-/// take its time from others.
+/// A cluster checks one login in a millisecond or two, and a page whose answers are all 401 must
+/// not take its time from others.
 const REJECTED: Rate = Rate::a_second(100);
 
 /// What a listener needs to answer requests.

@@ -15,8 +15,8 @@ use std::{
 /// How long a message may wait for room in the queue of the supervisor.
 const SEND: Duration = Duration::from_secs(1);
 
-/// How long the end takes at most after `shutdown.delay`: requests 15 s, the store 5 s, the log 1 s,
-/// and what a slow machine adds.
+/// How long the end takes at most after `shutdown.delay`: requests 15 s, the store 5 s, the log 1
+/// s, and what a slow machine adds.
 const LONGEST_END: Duration = Duration::from_secs(30);
 
 /// Whoever waits for messages; nobody, where the environment names no socket. Clones are the same.

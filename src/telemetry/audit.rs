@@ -1,5 +1,5 @@
-//! The audit stream: who got in with which roles, which users were written and why, who was refused.
-//! JSON lines, apart from the log.
+//! The audit stream: who got in with which roles, which users were written and why, who was
+//! refused. JSON lines, apart from the log.
 //!
 //! No decision waits for its line: lines go through a bounded queue to a thread that writes them,
 //! because a disk may take seconds. Lines that do not fit or cannot be written are counted and
@@ -28,8 +28,8 @@ use std::{
 use tokio::sync::oneshot;
 use writer::{Writer, WriterMessage, line, lost};
 
-/// Lines that wait for the disk. A cluster takes 2,000 first logins a second at best, so the disk may
-/// stop for two seconds; a line has some 300 bytes.
+/// Lines that wait for the disk. A cluster takes 2,000 first logins a second at best, so the disk
+/// may stop for two seconds; a line has some 300 bytes.
 const QUEUE: usize = 4_096;
 
 /// Settings of the audit stream.

@@ -60,8 +60,8 @@ where
     }
 }
 
-/// The name that the schema has for one of ours. Without one the field gets our own prefix, where no
-/// later version can collide with it.
+/// The name that the schema has for one of ours. Without one the field gets our own prefix, where
+/// no later version can collide with it.
 fn name(ours: &str) -> String {
     let theirs = match ours {
         "message" => "message",

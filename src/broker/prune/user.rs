@@ -148,8 +148,8 @@ impl Pruner {
             return kept(Kept::Busy);
         }
 
-        // 6. OpenSearch may be checking their login while the user is deleted, and would keep it. So
-        //    one that was handed out is ended first; by now each check of it has ended.
+        // 6. OpenSearch may be checking their login while the user is deleted, and would keep it.
+        //    So one that was handed out is ended first; by now each check of it has ended.
         let found = match self.end_login(user, found, period).await {
             Ok(Some(found)) if self.keeps(&found, order.unseen).is_none() => found,
             Ok(_) => {
@@ -176,8 +176,8 @@ impl Pruner {
         }
     }
 
-    /// Parks a user of OpenSearch who is not. Should the deletion fail, that harms nobody. `None` if
-    /// they have come back meanwhile.
+    /// Parks a user of OpenSearch who is not. Should the deletion fail, that harms nobody. `None`
+    /// if they have come back meanwhile.
     async fn end_login(
         &self,
         user: &Username,

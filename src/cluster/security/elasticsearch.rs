@@ -258,8 +258,8 @@ impl Elasticsearch {
         self.client.pool.write(&ask, answer::deleted).await
     }
 
-    /// Switches a user on or off, which leaves everything else of them as it is. Returns false where
-    /// there is no such user.
+    /// Switches a user on or off, which leaves everything else of them as it is. Returns false
+    /// where there is no such user.
     pub(super) async fn set_enabled(
         &self,
         name: &Username,

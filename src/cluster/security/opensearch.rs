@@ -321,7 +321,8 @@ impl Opensearch {
         Ok(true)
     }
 
-    /// Empties the credential cache once more, by a small write of a user whom elastauth has written.
+    /// Empties the credential cache once more, by a small write of a user whom elastauth has
+    /// written.
     pub(super) async fn empty_cache(
         &self,
         name: &Username,

@@ -4,9 +4,9 @@
 //! [`super::Client`], which asks on elastauth's own behalf and wants whole answers.
 //!
 //! hyper-util's pool is not used. It starts a task for each answer with a body, and its caller
-//! cannot see whether a request that failed was handed back unsent. What it does for HTTP/1 is small
-//! (`kept`): a connection is used again only when hyper says that both messages are whole, nothing
-//! is left over and no end was seen.
+//! cannot see whether a request that failed was handed back unsent. What it does for HTTP/1 is
+//! small (`kept`): a connection is used again only when hyper says that both messages are whole,
+//! nothing is left over and no end was seen.
 
 mod answer;
 mod beginning;

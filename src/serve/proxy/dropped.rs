@@ -7,8 +7,8 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue};
 
-/// Names that are the same everywhere. The cluster's own are what its clients use to act as somebody
-/// else, or to log in twice.
+/// Names that are the same everywhere. The cluster's own are what its clients use to act as
+/// somebody else, or to log in twice.
 const FIXED: [&str; 7] = [
     "authorization",
     "proxy-authorization",

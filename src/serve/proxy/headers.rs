@@ -1,8 +1,8 @@
 //! The headers of a request that is passed on, and of its answer.
 //!
 //! The order is fixed. The identity was read before. First all that is for one connection goes, and
-//! what `Connection` names; then what nobody but elastauth may say to a cluster; then elastauth says
-//! it. So no header of a client can take away or add to what is set here.
+//! what `Connection` names; then what nobody but elastauth may say to a cluster; then elastauth
+//! says it. So no header of a client can take away or add to what is set here.
 
 use super::dropped::Dropped;
 use crate::net::peer::Peer;
@@ -204,8 +204,8 @@ fn is_of_connection(name: &HeaderName) -> bool {
     ) || *name == EXPECT
 }
 
-/// The trailers that the client said it would send. Others are not passed on: hyper writes none that
-/// the head does not name.
+/// The trailers that the client said it would send. Others are not passed on: hyper writes none
+/// that the head does not name.
 pub(super) fn declared_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
     if Named::of(headers).has(&TRAILER) {
         return Vec::new();
@@ -217,9 +217,9 @@ pub(super) fn declared_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Whether a trailer is not passed on: some servers read trailers as headers. HTTP/1.1 refuses those
-/// that frame or route a message before, HTTP/2 does not. No gateway says in a trailer whom it
-/// speaks for.
+/// Whether a trailer is not passed on: some servers read trailers as headers. HTTP/1.1 refuses
+/// those that frame or route a message before, HTTP/2 does not. No gateway says in a trailer whom
+/// it speaks for.
 pub(super) fn is_no_trailer(name: &HeaderName, dropped: &Dropped) -> bool {
     is_of_connection(name)
         || NEVER_TRAILERS.contains(name)

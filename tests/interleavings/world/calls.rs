@@ -74,8 +74,8 @@ impl World<'_> {
         }
     }
 
-    /// OpenSearch answers a write with 409. Its replica waits for a time that chance draws, and goes
-    /// on.
+    /// OpenSearch answers a write with 409. Its replica waits for a time that chance draws, and
+    /// goes on.
     pub(super) async fn conflict(&mut self, name: CallName) {
         self.record(name.0.place, &(name.1, "conflict"));
         self.contended.insert(name.0);

@@ -104,7 +104,8 @@ async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_fact
     stored(&redis, 1).await;
     ask(&other.flow, "alice", "dev").await.unwrap();
     redis.kill();
-    // The connection for commands may end earlier than the one for messages, whose loss counts here.
+    // The connection for commands may end earlier than the one for messages, whose loss counts
+    // here.
     until("the loss", || {
         !upstream_of(&other.flow).broker().ledger().hears_others()
     })

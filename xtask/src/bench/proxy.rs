@@ -1,6 +1,6 @@
 //! Proxy mode against plain proxies with keep-alive to the same server: a bare hyper proxy, nginx,
-//! `HAProxy`, Traefik, Caddy, and nginx that asks elastauth about each request. Small answers, large
-//! ones, uploads, and memory. The server is `examples/plain_upstream.rs`.
+//! `HAProxy`, Traefik, Caddy, and nginx that asks elastauth about each request. Small answers,
+//! large ones, uploads, and memory. The server is `examples/plain_upstream.rs`.
 
 use super::{
     clients::{Dice, at_once, identity},
@@ -391,8 +391,8 @@ fn median_ms(text: &str) -> anyhow::Result<f64> {
     Ok(number.parse::<f64>()? * factor)
 }
 
-/// Many users at once, whose requests are cut off now and then: each request has to reach the server
-/// with the login of its user.
+/// Many users at once, whose requests are cut off now and then: each request has to reach the
+/// server with the login of its user.
 fn mixed(cluster: &Running, upstream: SocketAddr) -> anyhow::Result<()> {
     const USERS: usize = 64;
     const REQUESTS: usize = 10_000;

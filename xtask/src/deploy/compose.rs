@@ -74,8 +74,8 @@ pub(super) fn says_that_secrets_are_missing(folder: &Path, home: &Path) -> anyho
     Ok(())
 }
 
-/// Runs the script twice: the second time changes nothing. A third time makes the file `gone`, which
-/// was deleted, and with it changes these `users` of it alone.
+/// Runs the script twice: the second time changes nothing. A third time makes the file `gone`,
+/// which was deleted, and with it changes these `users` of it alone.
 pub(super) fn make_secrets(
     folder: &Path,
     secrets: &Path,

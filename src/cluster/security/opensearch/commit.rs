@@ -6,9 +6,9 @@
 //! call at a time.
 //!
 //! The calls are made by a task of their own: who stops waiting does not cancel the write of
-//! others. What became of a call is so for all who are in it, with two exceptions. Where the cluster
-//! refuses it because of one user or one role, the others are written without. And whose user
-//! somebody else has changed meanwhile is left out: see [`super::batch`].
+//! others. What became of a call is so for all who are in it, with two exceptions. Where the
+//! cluster refuses it because of one user or one role, the others are written without. And whose
+//! user somebody else has changed meanwhile is left out: see [`super::batch`].
 
 use super::{
     batch::write_batch,
