@@ -43,7 +43,8 @@ enum Next {
     Head(Head),
     Sized(u64),
     Chunked(Chunks),
-    /// The answer to a request that asks for an upgrade says what the next bytes are.
+    /// The request is whole. One at a time passes, and the answer to one that asks for an upgrade
+    /// says what the next bytes are.
     Answer,
     /// HTTP/2 and tunnels, which are not framed here.
     Anything,
@@ -111,7 +112,7 @@ impl Framing {
                 };
                 self.asks_for_upgrade = whole.asks_for_upgrade;
                 self.next = match whole.body {
-                    Body::Sized(0) => self.after_request(),
+                    Body::Sized(0) => Next::Answer,
                     Body::Sized(length) => Next::Sized(length),
                     Body::Chunked => Next::Chunked(Chunks::default()),
                 };
@@ -121,7 +122,7 @@ impl Framing {
                 let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= here as u64;
                 if *left == 0 {
-                    self.next = self.after_request();
+                    self.next = Next::Answer;
                 }
                 Ok(Some(here))
             }
@@ -129,7 +130,7 @@ impl Framing {
                 None => None,
                 Some(Part::Some(length)) => Some(length),
                 Some(Part::Last(length)) => {
-                    self.next = self.after_request();
+                    self.next = Next::Answer;
                     Some(length)
                 }
             }),
@@ -138,16 +139,7 @@ impl Framing {
         }
     }
 
-    fn after_request(&self) -> Next {
-        if self.asks_for_upgrade {
-            Next::Answer
-        } else {
-            Next::Head(Head::default())
-        }
-    }
-
-    /// The request that asked for an upgrade has its answer. Bytes that came already are judged
-    /// next.
+    /// The request that passed last has its answer. Bytes that came already are judged next.
     pub(super) fn answered(&mut self, switches: bool) {
         if let Next::Answer = self.next {
             self.next = if switches {
@@ -165,6 +157,11 @@ impl Framing {
 
     pub(super) fn waits_for_answer(&self) -> bool {
         matches!(self.next, Next::Answer)
+    }
+
+    /// Whether the request that passed last may change the protocol.
+    pub(super) fn asks_for_upgrade(&self) -> bool {
+        self.asks_for_upgrade
     }
 
     /// Whether the next byte belongs to a body, so that a fault cuts it.

@@ -3,10 +3,13 @@
 //! hyper answers what is wrong between two requests, in its place behind the answers to those
 //! before: it gets a request that no client can send, and whoever answers finds the fault beside
 //! it. A body that is wrong in the middle ends with an error, so nothing behind takes it for whole.
+//!
+//! hyper gets one request at a time. With bytes of the next one it would not look whether the client
+//! is still there, and a search would go on for nobody.
 
 use super::{
     connection::PeerConnection,
-    framing::{Framing, FramingFault, MalformedBody},
+    framing::{Framing, FramingFault, Judged, MalformedBody},
 };
 use std::{
     io::{self, IoSlice},
@@ -20,7 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const MALFORMED: &[u8] = b"GET * HTTP/1.1\r\nhost: malformed\r\n\r\n";
 /// How much is read at once while a part is not complete.
 const STEP: usize = 4 * 1024;
-/// How much is held of what comes before an upgrade is answered.
+/// How much is held of what comes before an answer. The end of a client that sends more is seen
+/// later.
 const AHEAD: usize = 64 * 1024;
 /// How much is read at the end and thrown away, so that the client gets the answer and not a reset:
 /// more than the buffers of both systems hold.
@@ -35,6 +39,8 @@ pub(super) struct Guard<I> {
     held: Vec<u8>,
     /// Bytes at the start of `held` that hyper may have.
     passed: usize,
+    /// Requests that passed, each whole.
+    requests: u32,
     fault: Option<FramingFault>,
     /// Bytes that were thrown away at the end.
     discarded: usize,
@@ -48,6 +54,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
             connection,
             held: Vec::new(),
             passed: 0,
+            requests: 0,
             fault: None,
             discarded: 0,
         }
@@ -70,7 +77,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
             let rest = came.get(judged.passed..).unwrap_or_default();
             self.held.extend_from_slice(rest);
         }
-        self.judged(judged.fault);
+        self.judged(&judged);
         buffer.set_filled(before + judged.passed);
         Poll::Ready(Ok(if judged.passed > 0 {
             Read::Passed
@@ -101,10 +108,14 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         if judged.fault.is_some() {
             self.held.truncate(judged.passed);
         }
-        self.judged(judged.fault);
+        self.judged(&judged);
     }
 
-    fn judged(&mut self, fault: Option<FramingFault>) {
+    fn judged(&mut self, judged: &Judged) {
+        let fault = judged.fault;
+        if judged.passed > 0 && self.framing.waits_for_answer() {
+            self.requests = self.requests.wrapping_add(1);
+        }
         self.connection.activity.head_begun(
             fault.is_none() && self.framing.is_in_head() && self.held.len() > self.passed,
         );
@@ -115,6 +126,17 @@ impl<I: AsyncRead + Unpin> Guard<I> {
             self.held.extend_from_slice(MALFORMED);
             self.passed = self.held.len();
         }
+    }
+
+    /// Whether the request that passed last is answered, and if so, whether the connection changes
+    /// its protocol.
+    fn answer(&self) -> Option<bool> {
+        if self.framing.asks_for_upgrade() {
+            return self.connection.framing.take_answer();
+        }
+        let activity = &self.connection.activity;
+        let is_answered = activity.requests() == self.requests && !activity.has_exchanges();
+        is_answered.then_some(false)
     }
 
     /// Hands on what passed and had to be held.
@@ -143,13 +165,17 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guard<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.framing.waits_for_answer()
-            && let Some(switches) = this.connection.framing.take_answer(context)
-        {
-            this.framing.answered(switches);
-            this.judge_held();
-        }
         loop {
+            if this.framing.waits_for_answer() {
+                // For more from the client hyper is woken by the system.
+                if !this.held.is_empty() {
+                    this.connection.framing.wait(context);
+                }
+                if let Some(switches) = this.answer() {
+                    this.framing.answered(switches);
+                    this.judge_held();
+                }
+            }
             if this.passed > 0 {
                 this.take_passed(buffer);
                 return Poll::Ready(Ok(()));

@@ -102,6 +102,7 @@ pub(super) async fn pass_on(
     if asks_for_upgrade {
         connection.framing.answer_upgrade(switches);
     }
+    connection.framing.answered();
     let is_last = connection.tasks.is_ending()
         || connection.activity.requests() >= connection.limits.requests;
     if is_last && version < Version::HTTP_2 && !switches {

@@ -5,7 +5,7 @@ use futures_util::task::AtomicWaker;
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU8, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU8, Ordering::SeqCst},
     },
     task::Context,
 };
@@ -20,6 +20,7 @@ pub(crate) struct FramingSlot {
     /// The answer to the request that asks for an upgrade: there is one at most.
     answer: AtomicU8,
     /// The stream has bytes that came before the answer, and hyper does not read again by itself.
+    is_waiting: AtomicBool,
     waits: AtomicWaker,
 }
 
@@ -38,12 +39,24 @@ impl FramingSlot {
     pub(crate) fn answer_upgrade(&self, switches: bool) {
         let answer = if switches { SWITCHES } else { STAYS };
         self.answer.store(answer, SeqCst);
-        self.waits.wake();
     }
 
-    /// The answer, or a wake-up when it comes.
-    pub(crate) fn take_answer(&self, context: &Context<'_>) -> Option<bool> {
+    /// The next request may be able to pass: the one before it is answered.
+    pub(crate) fn answered(&self) {
+        // Mostly nobody waits, and to wake the connection costs a request more than all of this.
+        if self.is_waiting.load(SeqCst) {
+            self.is_waiting.store(false, SeqCst);
+            self.waits.wake();
+        }
+    }
+
+    /// Wakes this task when an answer comes that [`Self::take_answer`], asked afterwards, has not.
+    pub(crate) fn wait(&self, context: &Context<'_>) {
         self.waits.register(context.waker());
+        self.is_waiting.store(true, SeqCst);
+    }
+
+    pub(crate) fn take_answer(&self) -> Option<bool> {
         match self.answer.swap(OPEN, SeqCst) {
             OPEN => None,
             answer => Some(answer == SWITCHES),

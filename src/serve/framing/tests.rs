@@ -11,16 +11,23 @@ const LIMITS: HeadLimits = HeadLimits {
     fields: 10,
 };
 
-/// What passes of `pieces`, which come one after the other, and what is wrong with the rest.
+/// What passes of `pieces`, which come one after the other, and what is wrong with the rest. Each
+/// request is answered at once, unless it asks for an upgrade.
 fn judged<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<FramingFault>) {
     let mut framing = Framing::new(LIMITS);
     let (mut passed, mut held) = (Vec::new(), Vec::new());
     for piece in pieces {
         held.extend_from_slice(piece);
-        let judged = framing.judge(&held);
-        passed.extend(held.drain(..judged.passed));
-        if judged.fault.is_some() {
-            return (passed, judged.fault);
+        loop {
+            let judged = framing.judge(&held);
+            passed.extend(held.drain(..judged.passed));
+            if judged.fault.is_some() {
+                return (passed, judged.fault);
+            }
+            if !framing.waits_for_answer() || framing.asks_for_upgrade() {
+                break;
+            }
+            framing.answered(false);
         }
     }
     (passed, None)

@@ -104,6 +104,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let activity = &self.connection.activity;
         activity.exchange_ends();
+        self.connection.framing.answered();
         if self.is_passing {
             activity.cancelled();
         }
