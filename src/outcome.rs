@@ -80,6 +80,7 @@ refusals! {
     Late = "late",
     Busy = "busy",
     Overdue = "overdue",
+    CrossOrigin = "cross_origin",
     LoginRejected = "login_rejected",
     NoConnection = "no_connection",
     NoAnswer = "no_answer",

@@ -165,6 +165,12 @@ pub enum AuthError {
     /// The cluster was not made to agree.
     #[error("no login could be made")]
     Broker(#[source] BrokerError),
+    /// A page of another site had the browser send it.
+    #[error(
+        "a page of another site had the browser send this request, with the token in a cookie; \
+         `Sec-Fetch-Site` or `Origin` says so"
+    )]
+    CrossOrigin,
     /// The steps together took longer than a gateway waits.
     #[error("the decision took too long")]
     Overdue,
@@ -220,6 +226,7 @@ impl From<&AuthError> for Refusal {
                 BrokerError::Busy => Self::Busy,
                 BrokerError::Crashed => Self::Bug,
             },
+            AuthError::CrossOrigin => Self::CrossOrigin,
             AuthError::Overdue => Self::Overdue,
             AuthError::Crashed => Self::Bug,
         }

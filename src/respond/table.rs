@@ -91,6 +91,12 @@ impl Row {
                 unavailable(2, Level::ERROR)
             }
             R::Late | R::Busy | R::Overdue | R::LoginRejected => unavailable(1, Level::WARN),
+            R::CrossOrigin => Self {
+                code: "cross_origin",
+                message: "A page of another site sent this request.",
+                advice: "Open the address of this service itself, and try it again there.",
+                ..not_allowed(Level::WARN)
+            },
             // Of requests that are passed on. `Retry-After` is for the next request of the client:
             // this one was not sent twice.
             R::NoAnswer => Self {

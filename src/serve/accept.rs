@@ -242,6 +242,7 @@ impl Intake {
         };
         let connection = PeerConnection {
             peer,
+            address: OnceLock::new(),
             certificate: OnceLock::new(),
             trust: Arc::clone(&self.trust),
             trusted,

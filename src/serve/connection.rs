@@ -17,7 +17,7 @@ use crate::{
     shutdown::Tasks,
 };
 use arc_swap::ArcSwap;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU32, Ordering::Relaxed},
@@ -41,6 +41,8 @@ pub enum Audience {
 pub(super) struct PeerConnection {
     /// The peer. Behind a balancer that speaks the PROXY protocol, the one that it names.
     pub(super) peer: Peer,
+    /// The address of the peer, as `X-Forwarded-For` has it.
+    pub(super) address: OnceLock<Option<HeaderValue>>,
     /// The names of its client certificate, after a handshake with one.
     pub(super) certificate: OnceLock<CertificateNames>,
     pub(super) trust: SharedTrust,
@@ -113,6 +115,12 @@ impl PeerConnection {
             return trust.admit(self.peer, self.certificate.get(), headers);
         }
         trust.admit_client(self.peer, self.certificate.get(), headers)
+    }
+
+    /// The address of the peer, if it has one, as a request that is passed on names it.
+    pub(super) fn peer_address(&self) -> Option<&HeaderValue> {
+        let address = || HeaderValue::try_from(self.peer.ip()?.to_string()).ok();
+        self.address.get_or_init(address).as_ref()
     }
 
     /// Whether the peer is trusted and has nothing more to show.

@@ -402,6 +402,7 @@ fn is_about_a_user(refusal: Refusal) -> bool {
         | Refusal::ReservedName
         | Refusal::Disabled
         | Refusal::ForeignUser
+        | Refusal::CrossOrigin
         | Refusal::WriteBudget => true,
         Refusal::UntrustedPeer
         | Refusal::GatewayKey

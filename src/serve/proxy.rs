@@ -5,6 +5,7 @@
 //! the user is looked at again, and the request is sent once more if its body is still here. Any
 //! other 401 is the answer of an API, and passed on.
 
+mod cross_origin;
 mod dropped;
 mod exchange;
 mod failure;
@@ -42,7 +43,7 @@ use exchange::Exchange;
 use headers::{Framing, Passing};
 use http::{
     HeaderValue, Method, StatusCode, Version,
-    header::{CONTENT_LENGTH, HOST, WWW_AUTHENTICATE},
+    header::{CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -85,11 +86,12 @@ pub(super) async fn answer(
     let admitted = connection.admit_client(&parts.headers);
     let of_gateway = admitted.as_ref().is_ok_and(TrustedPeer::is_gateway);
     let service = Arc::clone(&connection.service);
-    let declared = headers::declared_trailers(&parts.headers);
-    let drops = Box::new(move |name: &_| {
-        !declared.contains(name) || headers::is_no_trailer(name, &service.dropped)
+    let upload = Upload::new(body, version, || {
+        let declared = headers::declared_trailers(&parts.headers);
+        Box::new(move |name: &_| {
+            !declared.contains(name) || headers::is_no_trailer(name, &service.dropped)
+        })
     });
-    let upload = Upload::new(body, version, drops);
     progress.watch(upload.watch());
     let span = connection.service.observer.begin(&parts, of_gateway);
     let id = if admitted.is_ok() {
@@ -124,6 +126,7 @@ impl Passage<'_> {
         let mut is_repeated = false;
         loop {
             let decision = self.decide().await;
+            let decision = self.cross_origin_refused(decision);
             exchange.report.decided(&decision);
             let grant = match &decision.result {
                 Ok(grant) => grant,
@@ -170,6 +173,14 @@ impl Passage<'_> {
         asked.refuses(user, grant.credential(), again).await
     }
 
+    fn cross_origin_refused(&self, decision: Decision) -> Decision {
+        let Ok(request) = &self.request else {
+            return decision;
+        };
+        let oidc = self.connection.service.flow.providers.oidc();
+        cross_origin::refused(decision, request, self.upgrade.is_some(), oidc)
+    }
+
     async fn decide(&self) -> Decision {
         let connection = self.connection;
         let deciding = || {
@@ -202,7 +213,7 @@ impl Passage<'_> {
         let passing = Passing {
             authorization: grant.credential().authorization(),
             dropped: &self.connection.service.dropped,
-            peer: self.connection.peer,
+            peer_address: self.connection.peer_address(),
             of_gateway: request.is_of_gateway(),
             secure: self.connection.secure,
             version: self.version,
@@ -272,7 +283,7 @@ impl Passage<'_> {
         let upgrades = self.upgrade.take().zip(answer.upgrade);
         // The login is elastauth's affair: no browser shall ask for a password.
         if head.status == StatusCode::UNAUTHORIZED {
-            head.headers.remove(WWW_AUTHENTICATE);
+            headers::drop_password_prompts(&mut head.headers);
         }
         headers::returned(&mut head.headers, upgrades.is_some());
         head.version = Version::HTTP_11;

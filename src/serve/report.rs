@@ -306,6 +306,7 @@ fn error_of(refusal: Refusal) -> ProxyError {
         | Refusal::NoRole
         | Refusal::ReservedName
         | Refusal::Disabled
+        | Refusal::CrossOrigin
         | Refusal::ForeignUser => ProxyError::NotAllowed,
         Refusal::IdentityProvider
         | Refusal::UnknownKey

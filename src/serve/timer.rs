@@ -27,6 +27,8 @@ pub(super) struct Timer {
     phase: TimerPhase,
     /// Requests when the timer was set.
     requests: u32,
+    /// The phase has changed since, and the timer was left as it was.
+    is_carried: bool,
     /// The connection has had all its requests.
     is_spent: bool,
 }
@@ -66,6 +68,7 @@ impl Timer {
             sleep,
             phase: TimerPhase::Header,
             requests: 0,
+            is_carried: false,
             is_spent: false,
         }
     }
@@ -93,10 +96,11 @@ impl Timer {
         }
         let phase = self.due();
         if phase != self.phase {
-            self.set(phase);
+            self.change(phase);
         }
         while let Poll::Ready(()) = self.sleep.as_mut().poll(context) {
-            let was_active = self.connection.activity.requests() != self.requests;
+            let was_active =
+                self.is_carried || self.connection.activity.requests() != self.requests;
             match self.phase {
                 TimerPhase::Header | TimerPhase::Idle if was_active => self.set(self.phase),
                 // The end of the program has a bound of its own, and an exchange without progress
@@ -147,11 +151,30 @@ impl Timer {
         progress.as_ref().is_some_and(|own| own.is_stalled(least))
     }
 
+    /// Between requests and within them a timer that expires early enough is left as it is: each
+    /// request changes the phase twice, and to set it costs all threads a lock.
+    fn change(&mut self, phase: TimerPhase) {
+        use TimerPhase::{Exchange, Idle};
+        let is_usual = matches!((self.phase, phase), (Idle, Exchange) | (Exchange, Idle));
+        if is_usual && self.sleep.deadline() <= Instant::now() + self.time(phase) {
+            self.phase = phase;
+            self.is_carried = true;
+        } else {
+            self.set(phase);
+        }
+    }
+
     fn set(&mut self, phase: TimerPhase) {
         self.phase = phase;
+        self.is_carried = false;
         self.requests = self.connection.activity.requests();
+        let time = self.time(phase);
+        self.sleep.as_mut().reset(Instant::now() + time);
+    }
+
+    fn time(&self, phase: TimerPhase) -> Duration {
         let (limits, of_peer) = (&self.connection.limits, self.connection.peer_limits());
-        let time = match phase {
+        match phase {
             TimerPhase::Header => of_peer.header,
             TimerPhase::Write => of_peer.write,
             TimerPhase::First => FIRST.min(of_peer.header),
@@ -159,7 +182,6 @@ impl Timer {
             TimerPhase::Exchange => limits.progress,
             TimerPhase::Linger => LINGER,
             TimerPhase::Drain => limits.drain,
-        };
-        self.sleep.as_mut().reset(Instant::now() + time);
+        }
     }
 }

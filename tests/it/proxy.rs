@@ -2,11 +2,14 @@
 //! byte.
 
 mod clients;
+mod cross_origin;
 mod cut;
+mod early;
 mod ending;
 mod failures;
 mod floods;
 mod framing;
+mod gone;
 mod limits;
 mod login;
 mod mixing;

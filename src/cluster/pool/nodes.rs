@@ -49,7 +49,9 @@ pub(super) struct Nodes {
 /// The nodes that one call has asked so far, and its place in the rotation.
 pub(super) struct Round {
     place: usize,
-    asked: Vec<usize>,
+    /// Mostly there is one.
+    first: Option<usize>,
+    others: Vec<usize>,
 }
 
 /// Leave to ask one node, and the duty to report the outcome. Dropped without a report it only
@@ -86,7 +88,8 @@ impl Nodes {
     pub(super) fn round(&self) -> Round {
         Round {
             place: self.calls.fetch_add(1, Ordering::Relaxed),
-            asked: Vec::new(),
+            first: None,
+            others: Vec::new(),
         }
     }
 
@@ -94,26 +97,30 @@ impl Nodes {
     pub(super) fn next(&self, round: &mut Round, purpose: Purpose) -> Option<Lease<'_>> {
         let now = self.clock.now();
         let mut all = self.health();
-        let is_open = |health: &NodeHealth| {
-            !health.is_ejected() || purpose == Purpose::Read && health.is_on_probation(now)
+        // Every request of a client comes here: nothing is collected.
+        let not_asked = || {
+            let all = all.iter().enumerate();
+            all.filter(|(index, _)| !round.has_asked(*index))
         };
-        let mut not_asked: Vec<usize> = (0..all.len())
-            .filter(|index| !round.asked.contains(index))
-            .collect();
-        let first_to_return = not_asked
-            .iter()
-            .copied()
-            .min_by_key(|index| all.get(*index).and_then(NodeHealth::returns));
-        not_asked.retain(|index| all.get(*index).is_some_and(is_open));
-        let open = not_asked;
-        let in_order = round
-            .place
-            .checked_rem(open.len())
-            .and_then(|place| open.get(place).copied());
-        let answered = Some(self.answered.load(Ordering::Relaxed))
-            .filter(|index| purpose == Purpose::Write && open.contains(index));
-        let index = answered.or(in_order).or(first_to_return)?;
-        round.asked.push(index);
+        let open = || {
+            let open = not_asked().filter(|(_, health)| {
+                !health.is_ejected() || purpose == Purpose::Read && health.is_on_probation(now)
+            });
+            open.map(|(index, _)| index)
+        };
+        let answered = self.answered.load(Ordering::Relaxed);
+        let answered = (purpose == Purpose::Write && open().any(|index| index == answered))
+            .then_some(answered);
+        let in_order = || {
+            let place = round.place.checked_rem(open().count())?;
+            open().nth(place)
+        };
+        let first_to_return = || {
+            let first = not_asked().min_by_key(|(_, health)| health.returns());
+            first.map(|(index, _)| index)
+        };
+        let index = answered.or_else(in_order).or_else(first_to_return)?;
+        round.asks(index);
 
         let (health, node) = (all.get_mut(index)?, self.all.get(index)?);
         let probe = health.is_on_probation(now);
@@ -132,6 +139,20 @@ impl Nodes {
     fn health(&self) -> MutexGuard<'_, Box<[NodeHealth]>> {
         // Nothing under this lock leaves a health half changed.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Round {
+    fn has_asked(&self, index: usize) -> bool {
+        self.first == Some(index) || self.others.contains(&index)
+    }
+
+    fn asks(&mut self, index: usize) {
+        if self.first.is_none() {
+            self.first = Some(index);
+        } else {
+            self.others.push(index);
+        }
     }
 }
 

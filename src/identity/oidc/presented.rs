@@ -44,6 +44,10 @@ impl TokenPlace {
     pub(super) fn is_for_id_tokens(self) -> bool {
         matches!(self, Self::Header | Self::IdCookie)
     }
+
+    pub(super) fn is_cookie(self) -> bool {
+        matches!(self, Self::AccessCookie | Self::IdCookie)
+    }
 }
 
 /// A token of a request.

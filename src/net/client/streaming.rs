@@ -10,6 +10,7 @@
 
 mod answer;
 mod beginning;
+mod connection;
 mod kept;
 mod link;
 mod origin;

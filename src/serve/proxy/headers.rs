@@ -5,13 +5,12 @@
 //! says it. So no header of a client can take away or add to what is set here.
 
 use super::dropped::Dropped;
-use crate::net::peer::Peer;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
         CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
-        SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+        SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
     },
 };
 
@@ -43,7 +42,8 @@ pub(super) struct Passing<'a> {
     /// The login.
     pub(super) authorization: &'a HeaderValue,
     pub(super) dropped: &'a Dropped,
-    pub(super) peer: Peer,
+    /// The peer's, if it has one.
+    pub(super) peer_address: Option<&'a HeaderValue>,
     /// Whether the peer is a gateway, so that what it says of those before it counts.
     pub(super) of_gateway: bool,
     /// Whether the client's side speaks TLS.
@@ -124,15 +124,15 @@ impl Passing<'_> {
             let proto = if self.secure { "https" } else { "http" };
             headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
         }
-        if let Some(ip) = self.peer.ip() {
-            extend(headers, &FORWARDED_FOR, &ip.to_string());
+        if let Some(address) = self.peer_address {
+            extend(headers, &FORWARDED_FOR, address);
         }
-        let via = match self.version {
+        let via = HeaderValue::from_static(match self.version {
             Version::HTTP_10 => "1.0 elastauth",
             Version::HTTP_2 => "2 elastauth",
             _ => "1.1 elastauth",
-        };
-        extend(headers, &VIA, via);
+        });
+        extend(headers, &VIA, &via);
         if wants_trailers(came) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -172,6 +172,30 @@ pub(super) fn returned(headers: &mut HeaderMap, is_websocket: bool) {
     }
     if is_websocket {
         to_websocket(headers);
+    }
+}
+
+/// Drops the challenges for which a browser asks its user for a password. `Bearer` and the like are
+/// for programs, and stay.
+pub(super) fn drop_password_prompts(headers: &mut HeaderMap) {
+    let prompts = |value: &HeaderValue| {
+        // A comma inside of quotes makes too many parts, and so drops rather too much.
+        value.as_bytes().split(|byte| *byte == b',').any(|part| {
+            let mut words = part.trim_ascii_start().split(|byte| *byte == b' ');
+            let scheme = words.next().unwrap_or_default().trim_ascii();
+            [&b"basic"[..], b"digest", b"negotiate", b"ntlm"]
+                .iter()
+                .any(|own| scheme.eq_ignore_ascii_case(own))
+        })
+    };
+    let challenges = headers.get_all(WWW_AUTHENTICATE).iter();
+    let left: Vec<_> = challenges
+        .filter(|value| !prompts(value))
+        .cloned()
+        .collect();
+    headers.remove(WWW_AUTHENTICATE);
+    for challenge in left {
+        headers.append(WWW_AUTHENTICATE, challenge);
     }
 }
 
@@ -244,7 +268,11 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// Puts an element behind those of a list. Whoever was there before a gateway stays, in one line.
-fn extend(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
+fn extend(headers: &mut HeaderMap, name: &HeaderName, element: &HeaderValue) {
+    if !headers.contains_key(name) {
+        headers.insert(name, element.clone());
+        return;
+    }
     let mut list = Vec::new();
     for value in headers.get_all(name) {
         list.extend_from_slice(value.as_bytes());
@@ -256,16 +284,19 @@ fn extend(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
     }
 }
 
-/// What the `Connection` headers of a message name.
-struct Named<'a>(&'a HeaderMap);
+/// What the `Connection` headers of a message name; `None` without one, as mostly.
+struct Named<'a>(Option<&'a HeaderMap>);
 
 impl<'a> Named<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
-        Self(headers)
+        Self(Some(headers).filter(|headers| headers.contains_key(CONNECTION)))
     }
 
     fn has(&self, name: &HeaderName) -> bool {
-        let values = self.0.get_all(CONNECTION).iter();
+        let Some(headers) = self.0 else {
+            return false;
+        };
+        let values = headers.get_all(CONNECTION).iter();
         values
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .any(|named| {

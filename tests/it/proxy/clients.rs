@@ -9,16 +9,16 @@ use elastauth::internals::{
 use std::net::Ipv4Addr;
 use tokio::io::AsyncWriteExt as _;
 
-struct Setup {
-    idp: Idp,
+pub(super) struct Setup {
+    pub(super) idp: Idp,
     cluster: StandIn,
-    elastauth: Elastauth,
-    upstream: Upstream,
+    pub(super) elastauth: Elastauth,
+    pub(super) upstream: Upstream,
     _tasks: Tasks,
 }
 
 impl Setup {
-    async fn new(provider: &str) -> Self {
+    pub(super) async fn new(provider: &str) -> Self {
         Self::with(provider, "").await
     }
 

@@ -30,7 +30,7 @@ use tokio::{
 const IN_TIME: Duration = Duration::from_secs(20);
 
 /// A request of alice on a stream.
-fn ask(stream: u32, flags: u8, method: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn ask(stream: u32, flags: u8, method: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let usual = [
         (":method", method),
         (":scheme", "http"),
@@ -48,7 +48,7 @@ fn ask(stream: u32, flags: u8, method: &str, more: &[(&str, &str)]) -> Vec<u8> {
     )
 }
 
-async fn begin(setup: &Setup, with: &[u8]) -> TcpStream {
+pub(super) async fn begin(setup: &Setup, with: &[u8]) -> TcpStream {
     let mut stream = setup.connect().await;
     let begin = [PREFACE, with].concat();
     stream.write_all(&begin).await.unwrap();
@@ -56,7 +56,7 @@ async fn begin(setup: &Setup, with: &[u8]) -> TcpStream {
 }
 
 /// The first frame of this kind.
-async fn next_of(stream: &mut TcpStream, kind: u8) -> Option<Frame> {
+pub(super) async fn next_of(stream: &mut TcpStream, kind: u8) -> Option<Frame> {
     let find = async {
         loop {
             let frame = next_frame(stream).await?;

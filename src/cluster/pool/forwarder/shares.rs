@@ -2,8 +2,8 @@
 
 use crate::net::peer::Peer;
 use std::{
-    collections::HashMap,
-    hash::Hash,
+    collections::{HashMap, hash_map::RandomState},
+    hash::{BuildHasher as _, Hash},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,13 +18,16 @@ pub(super) struct ShareLimits {
 #[derive(Debug)]
 pub(super) struct Shares {
     limits: ShareLimits,
+    /// Makes numbers of names. Two users with the same number would have one share together, and
+    /// nobody can look for such names: the numbers are secret.
+    numbers: RandomState,
     taken: Arc<Mutex<Taken>>,
 }
 
 /// Has entries for those with an exchange only.
 #[derive(Debug, Default)]
 struct Taken {
-    by_user: HashMap<Box<str>, usize>,
+    by_user: HashMap<u64, usize>,
     by_address: HashMap<Peer, usize>,
 }
 
@@ -32,7 +35,7 @@ struct Taken {
 #[derive(Debug)]
 pub(crate) struct Share {
     taken: Arc<Mutex<Taken>>,
-    user: Box<str>,
+    user: u64,
     address: Option<Peer>,
 }
 
@@ -47,6 +50,7 @@ impl Shares {
     pub(super) fn new(limits: ShareLimits) -> Self {
         Self {
             limits,
+            numbers: RandomState::new(),
             taken: Arc::default(),
         }
     }
@@ -54,23 +58,34 @@ impl Shares {
     /// `address` is `None` where many users come from one.
     pub(super) fn take(&self, user: &str, address: Option<Peer>) -> Result<Share, UsedUp> {
         let address = address.map(Peer::network);
+        let user = self.numbers.hash_one(user);
         let mut taken = locked(&self.taken);
-        let of_user = taken.by_user.get(user).copied().unwrap_or(0);
-        if of_user >= self.limits.of_user {
+        let Taken {
+            by_user,
+            by_address,
+        } = &mut *taken;
+        // A share that is used up has an entry already, so nothing is left behind where it is not
+        // given.
+        let of_user = by_user.entry(user).or_default();
+        if *of_user >= self.limits.of_user {
             return Err(UsedUp::User);
         }
-        if let Some(address) = address {
-            let of_address = taken.by_address.entry(address).or_default();
-            if *of_address >= self.limits.of_address {
-                return Err(UsedUp::Address);
+        let of_address = address.map(|address| by_address.entry(address).or_default());
+        let is_used_up = |own: &&mut usize| **own >= self.limits.of_address;
+        if of_address.as_ref().is_some_and(is_used_up) {
+            if *of_user == 0 {
+                by_user.remove(&user);
             }
+            return Err(UsedUp::Address);
+        }
+        *of_user += 1;
+        if let Some(of_address) = of_address {
             *of_address += 1;
         }
-        taken.by_user.insert(user.into(), of_user + 1);
         drop(taken);
         Ok(Share {
             taken: Arc::clone(&self.taken),
-            user: user.into(),
+            user,
             address,
         })
     }

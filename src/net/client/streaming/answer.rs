@@ -1,9 +1,6 @@
 //! A server's answer, whose body comes as it is read.
 
-use super::{
-    kept::{Kept, Sender},
-    types::StreamError,
-};
+use super::{connection::Connection, kept::Kept, types::StreamError, upload::UploadWatch};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -31,8 +28,12 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
     incoming: Incoming,
-    back: Option<(Arc<Kept>, Sender)>,
+    back: Option<Back>,
+    upload: UploadWatch,
 }
+
+/// A connection, and where it goes behind a whole exchange.
+pub(super) type Back = (Arc<Kept>, Connection);
 
 impl Answer {
     /// # Errors
@@ -40,8 +41,8 @@ impl Answer {
     pub(super) fn new(
         response: Response<Incoming>,
         asked_for_upgrade: bool,
-        kept: &Arc<Kept>,
-        sender: Sender,
+        back: Back,
+        upload: UploadWatch,
     ) -> Result<Self, StreamError> {
         let (mut head, incoming) = response.into_parts();
         let upgrade = head.extensions.remove::<OnUpgrade>();
@@ -50,9 +51,16 @@ impl Answer {
             return Err(StreamError::Malformed("101 that was not asked for"));
         }
         check_framing(&head.headers).map_err(StreamError::Malformed)?;
-        let back = (!is_upgrade).then(|| (Arc::clone(kept), sender));
-        let mut body = AnswerBody { incoming, back };
-        body.give_back_at_end();
+        let mut body = AnswerBody {
+            incoming,
+            back: Some(back),
+            upload,
+        };
+        if !is_upgrade {
+            body.give_back_at_end();
+        } else if let Some((_, connection)) = body.back.take() {
+            connection.let_go();
+        }
         Ok(Self {
             head,
             body,
@@ -85,10 +93,17 @@ fn check_framing(headers: &HeaderMap) -> Result<(), &'static str> {
 
 impl AnswerBody {
     fn give_back_at_end(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some((kept, sender)) = self.back.take()
+        if self.incoming.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    /// An answer that ends before its request ends that, too: nobody watches it any more.
+    fn give_back(&mut self) {
+        if let Some((kept, connection)) = self.back.take()
+            && self.upload.is_over()
         {
-            kept.put(sender);
+            kept.put(connection);
         }
     }
 }
@@ -105,11 +120,7 @@ impl Body for AnswerBody {
         match &polled {
             Some(Ok(_)) => self.give_back_at_end(),
             Some(Err(_)) => self.back = None,
-            None => {
-                if let Some((kept, sender)) = self.back.take() {
-                    kept.put(sender);
-                }
-            }
+            None => self.give_back(),
         }
         Poll::Ready(polled)
     }

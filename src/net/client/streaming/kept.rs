@@ -1,20 +1,17 @@
 //! Connections that wait for another request.
 
-use super::{types::LinkLimits, upload::Outgoing};
-use hyper::client::conn::http1::SendRequest;
+use super::{connection::Connection, types::LinkLimits};
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::time::Instant;
 
-pub(super) type Sender = SendRequest<Outgoing>;
-
 /// The one that was used last is used next, so that those that are not needed grow old.
 #[derive(Debug)]
 pub(super) struct Kept {
     limits: LinkLimits,
-    idle: Mutex<VecDeque<(Sender, Instant)>>,
+    idle: Mutex<VecDeque<(Connection, Instant)>>,
 }
 
 impl Kept {
@@ -25,47 +22,53 @@ impl Kept {
         }
     }
 
-    /// A connection that is ready: both messages of its last exchange are whole, hyper has read
-    /// nothing behind them, and the server has not closed it.
-    pub(super) fn take(&self) -> Option<Sender> {
+    pub(super) fn take(&self) -> Option<Connection> {
         let mut idle = self.locked();
         let now = Instant::now();
         let mut at = idle.len();
         while let Some(before) = at.checked_sub(1) {
             at = before;
-            let (sender, since) = idle.get(at)?;
-            if sender.is_closed() || now.duration_since(*since) >= self.limits.idle {
-                idle.remove(at);
-            } else if sender.is_ready() {
-                return idle.remove(at).map(|(sender, _)| sender);
+            let (connection, since) = idle.get(at)?;
+            if connection.is_closed() || now.duration_since(*since) >= self.limits.idle {
+                let_go(idle.remove(at));
+            } else if connection.is_ready() {
+                return idle.remove(at).map(|(connection, _)| connection);
             }
-            // Otherwise its answer came before its request was whole, and the rest still goes out.
+            // Otherwise hyper has not yet seen that its last exchange is over.
         }
         None
     }
 
-    /// The answer is whole. hyper may not have seen the end of both messages yet.
-    pub(super) fn put(&self, sender: Sender) {
-        if sender.is_closed() || self.limits.max_idle == 0 {
-            return;
+    /// Both messages are whole. hyper may not have seen that yet.
+    pub(super) fn put(&self, connection: Connection) {
+        if connection.is_closed() || self.limits.max_idle == 0 {
+            return connection.let_go();
         }
         let mut idle = self.locked();
         if idle.len() >= self.limits.max_idle {
-            idle.pop_front();
+            let_go(idle.pop_front());
         }
-        idle.push_back((sender, Instant::now()));
+        idle.push_back((connection, Instant::now()));
     }
 
     /// Closes those that were not used for a while.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
+        let is_old = |since: Instant| now.duration_since(since) >= self.limits.idle;
         let mut idle = self.locked();
-        idle.retain(|(sender, since)| {
-            !sender.is_closed() && now.duration_since(*since) < self.limits.idle
-        });
+        idle.retain(|(connection, _)| !connection.is_closed());
+        while idle.front().is_some_and(|(_, since)| is_old(*since)) {
+            let_go(idle.pop_front());
+        }
     }
 
-    fn locked(&self) -> MutexGuard<'_, VecDeque<(Sender, Instant)>> {
+    fn locked(&self) -> MutexGuard<'_, VecDeque<(Connection, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn let_go(old: Option<(Connection, Instant)>) {
+    if let Some((connection, _)) = old {
+        connection.let_go();
     }
 }

@@ -2,25 +2,15 @@
 
 use super::{
     answer::Answer,
-    kept::{Kept, Sender},
+    connection::Connection,
+    kept::Kept,
     origin::{Connected, Origin},
     types::{LinkLimits, NotAnswered, StreamError},
     upload::{Outgoing, Upload},
 };
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-    rt::{Executor as _, Read, Write},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout_at};
-
-/// The head of an answer, and what is read at once of its body.
-const MAX_BUFFER: usize = 128 * 1024;
-/// Elasticsearch sends a `Warning` for each deprecated thing that a request uses.
-const MAX_HEADERS: usize = 300;
+use http::Request;
+use hyper_util::rt::TokioIo;
+use std::{io, sync::Arc, time::Duration};
 
 /// One server, and the connections to it that are kept.
 pub(crate) struct Link {
@@ -57,20 +47,20 @@ impl Link {
         patience: Option<Duration>,
     ) -> Result<Answer, NotAnswered> {
         loop {
-            let (mut sender, kept) = match self.kept.take() {
-                Some(sender) => (sender, true),
+            let (mut connection, kept) = match self.kept.take() {
+                Some(connection) => (connection, true),
                 None => match self.connect().await {
-                    Ok(sender) => (sender, false),
+                    Ok(connection) => (connection, false),
                     Err(why) => return Err(NotAnswered::unsent(why, request)),
                 },
             };
-            let sending = sender.try_send_request(request);
-            let Some(answered) = in_time(sending, upload, patience).await else {
+            let Some(answered) = connection.send(request, upload, patience).await else {
                 return Err(NotAnswered::sent(StreamError::TimedOut));
             };
             let mut failed = match answered {
                 Ok(response) => {
-                    return Answer::new(response, asks_for_upgrade, &self.kept, sender)
+                    let back = (Arc::clone(&self.kept), connection);
+                    return Answer::new(response, asks_for_upgrade, back, upload.watch())
                         .map_err(NotAnswered::sent);
                 }
                 Err(failed) => failed,
@@ -84,47 +74,12 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> io::Result<Sender> {
+    async fn connect(&self) -> io::Result<Connection> {
         match self.origin.connect(&self.limits).await? {
-            Connected::Plain(stream) => Self::begin(TokioIo::new(stream)).await,
-            Connected::Tls(stream) => Self::begin(TokioIo::new(*stream)).await,
+            Connected::Plain(stream) => Connection::begin(TokioIo::new(stream)).await,
+            Connected::Tls(stream) => Connection::begin(TokioIo::new(*stream)).await,
         }
         .map_err(io::Error::other)
-    }
-
-    async fn begin<I>(io: I) -> hyper::Result<Sender>
-    where
-        I: Read + Write + Unpin + Send + 'static,
-    {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS);
-        let (sender, connection) = builder.handshake(io).await?;
-        // The end of the program does not wait for it: whoever reads an answer is waited for, and a
-        // kept connection has no end.
-        TokioExecutor::new().execute(async move {
-            // Whoever waits for an answer has the error too.
-            let _ended = connection.with_upgrades().await;
-        });
-        Ok(sender)
-    }
-}
-
-/// `None` where the answer has not begun in time.
-async fn in_time(
-    sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>>,
-    upload: &Upload,
-    patience: Option<Duration>,
-) -> Option<Result<Response<Incoming>, TrySendError<Request<Outgoing>>>> {
-    let Some(patience) = patience else {
-        return Some(sending.await);
-    };
-    let mut sending = pin!(sending);
-    loop {
-        match timeout_at(upload.deadline(patience), &mut sending).await {
-            Ok(answered) => return Some(answered),
-            Err(_elapsed) if upload.deadline(patience) > Instant::now() => {}
-            Err(_elapsed) => return None,
-        }
     }
 }
 

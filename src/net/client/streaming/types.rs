@@ -3,7 +3,7 @@
 use super::upload::Outgoing;
 use crate::net::client::types::Source;
 use http::Request;
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Bounds of the connections to one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +47,21 @@ pub(crate) enum StreamError {
 }
 
 /// A request without an answer.
-#[derive(Debug)]
 pub(crate) struct NotAnswered {
     pub(crate) why: StreamError,
     /// The request, if not a byte of it was written. Its body was not touched either.
     pub(crate) unsent: Option<Box<Request<Outgoing>>>,
+}
+
+/// Neither the login nor another header gets into a log.
+impl fmt::Debug for NotAnswered {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("NotAnswered")
+            .field("why", &self.why)
+            .field("is_unsent", &self.unsent.is_some())
+            .finish()
+    }
 }
 
 impl NotAnswered {

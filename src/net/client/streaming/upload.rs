@@ -15,16 +15,12 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::time::Instant;
 
 /// The body of a client's request, for one or more tries. `None` has no body.
 #[derive(Debug)]
-pub(crate) struct Upload {
-    state: Option<Arc<Mutex<State>>>,
-    begun: Instant,
-}
+pub(crate) struct Upload(Option<Arc<Mutex<State>>>);
 
 /// The body of one try.
 #[derive(Debug)]
@@ -57,6 +53,8 @@ struct State {
     /// All that has come, in bytes. The report of the request reads it too.
     received: Arc<AtomicU64>,
     tries: u32,
+    /// The last of them whose body hyper has let go of: all of it is written, or none more ever is.
+    over: u32,
     /// When the last piece came.
     progress: Instant,
     /// Whether the client is waited for.
@@ -83,55 +81,50 @@ pub(crate) enum UploadError {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, version: Version, drops: Drops) -> Self {
-        let begun = Instant::now();
+    /// `drops` is asked for if there is a body.
+    pub(crate) fn new(body: Incoming, version: Version, drops: impl FnOnce() -> Drops) -> Self {
         let state = (!body.is_end_stream()).then(|| State {
             length: body.size_hint(),
             body,
             kept: Beginning::default(),
             trailers: None,
-            drops,
+            drops: drops(),
             is_multiplexed: version == Version::HTTP_2,
             is_whole: false,
             received: Arc::default(),
             tries: 0,
-            progress: begun,
+            over: 0,
+            progress: Instant::now(),
             waits: false,
             broken: None,
         });
-        Self {
-            state: state.map(|state| Arc::new(Mutex::new(state))),
-            begun,
-        }
+        Self(state.map(|state| Arc::new(Mutex::new(state))))
     }
 
     /// That of a request without one.
     #[cfg(test)]
     pub(crate) fn empty() -> Self {
-        Self {
-            state: None,
-            begun: Instant::now(),
-        }
+        Self(None)
     }
 
     /// How long the body is: `None` for no body, an inexact hint where only its end tells.
     pub(crate) fn length(&self) -> Option<SizeHint> {
-        self.state.as_ref().map(|state| locked(state).length)
+        self.0.as_ref().map(|state| locked(state).length)
     }
 
     pub(crate) fn watch(&self) -> UploadWatch {
-        UploadWatch(self.state.as_ref().map_or_else(Weak::new, Arc::downgrade))
+        UploadWatch(self.0.as_ref().map_or_else(Weak::new, Arc::downgrade))
     }
 
     /// Counts the bytes that have come of the body, if there is one.
     pub(crate) fn received(&self) -> Option<Arc<AtomicU64>> {
-        let state = self.state.as_ref()?;
+        let state = self.0.as_ref()?;
         Some(Arc::clone(&locked(state).received))
     }
 
     /// The body for the next try. Earlier ones get no more of it.
     pub(crate) fn outgoing(&self) -> Outgoing {
-        Outgoing(self.state.as_ref().map(|state| {
+        Outgoing(self.0.as_ref().map(|state| {
             let mut own = locked(state);
             own.tries += 1;
             Try {
@@ -146,7 +139,7 @@ impl Upload {
 
     /// Whether all that has come so far is still here.
     pub(crate) fn may_repeat(&self) -> bool {
-        self.state.as_ref().is_none_or(|state| {
+        self.0.as_ref().is_none_or(|state| {
             let state = locked(state);
             state.kept.is_all() && state.broken.is_none()
         })
@@ -154,7 +147,7 @@ impl Upload {
 
     /// The request is not sent again.
     pub(crate) fn forget(&self) {
-        if let Some(state) = &self.state {
+        if let Some(state) = &self.0 {
             let mut state = locked(state);
             state.kept.forget();
             state.trailers = None;
@@ -163,22 +156,21 @@ impl Upload {
 
     /// Why the client's body is not whole, if that was seen.
     pub(super) fn broken(&self) -> Option<ErrorSource> {
-        locked(self.state.as_ref()?).broken.clone()
+        locked(self.0.as_ref()?).broken.clone()
     }
 
-    /// Until when the server may take to answer, counted from the last piece of the body. While the
-    /// client is waited for, the time does not run: that is the client's to end.
-    pub(super) fn deadline(&self, patience: Duration) -> Instant {
-        let Some(state) = &self.state else {
-            return self.begun + patience;
+    /// Since when the server is waited for, in a try that has begun then: since the last piece of
+    /// the body. While the client is waited for, the time does not run: that is the client's to end.
+    pub(super) fn last_progress(&self, begun: Instant) -> Instant {
+        let Some(state) = &self.0 else {
+            return begun;
         };
         let state = locked(state);
-        let since = if state.waits {
+        if state.waits {
             Instant::now()
         } else {
-            state.progress
-        };
-        since + patience
+            state.progress.max(begun)
+        }
     }
 }
 
@@ -188,6 +180,14 @@ impl UploadWatch {
         self.0.upgrade().map_or((0, false), |state| {
             let state = locked(&state);
             (state.received.load(Relaxed), state.waits)
+        })
+    }
+
+    /// Whether nothing more of it goes out in the last try.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.upgrade().is_none_or(|state| {
+            let state = locked(&state);
+            state.over == state.tries
         })
     }
 }
@@ -258,6 +258,13 @@ impl fmt::Debug for State {
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Try {
+    fn drop(&mut self) {
+        let mut state = locked(&self.state);
+        state.over = state.over.max(self.number);
+    }
 }
 
 impl Body for Outgoing {

@@ -2,6 +2,7 @@ use super::*;
 use crate::identity::headers::Config;
 
 const LOGIN: HeaderValue = HeaderValue::from_static("Basic bG9naW4=");
+const ADDRESS: HeaderValue = HeaderValue::from_static("10.0.0.7");
 const ASKED: HeaderValue = HeaderValue::from_static("es.example:9200");
 
 fn map(lines: &[(&str, &str)]) -> HeaderMap {
@@ -20,7 +21,7 @@ fn sent(lines: &[(&str, &str)], change: impl FnOnce(&mut Passing<'_>)) -> Vec<(S
     let mut passing = Passing {
         authorization: &LOGIN,
         dropped: &dropped,
-        peer: Peer::Ip([10, 0, 0, 7].into()),
+        peer_address: Some(&ADDRESS),
         of_gateway: false,
         secure: true,
         version: Version::HTTP_11,
@@ -300,4 +301,31 @@ fn an_answer_loses_what_is_for_one_connection_and_nothing_else() {
         ("x-elastic-product", "Elasticsearch"),
     ];
     assert_eq!(listed(&headers), listed(&map(&left)));
+}
+
+#[test]
+fn no_challenge_opens_the_password_box_of_a_browser() {
+    for (challenges, left) in [
+        (
+            &["Basic realm=\"security\", charset=\"UTF-8\""][..],
+            &[][..],
+        ),
+        (&["basic"], &[]),
+        (&["Negotiate", "NTLM", "Digest realm=\"a\""], &[]),
+        (&["Bearer realm=\"a\", Basic realm=\"a\""], &[]),
+        (
+            &["Basic realm=\"a\"", "Bearer realm=\"a\"", "ApiKey"],
+            &["Bearer realm=\"a\"", "ApiKey"],
+        ),
+        (&["Basically realm=\"a\""], &["Basically realm=\"a\""]),
+    ] {
+        let lines: Vec<_> = challenges
+            .iter()
+            .map(|value| ("www-authenticate", *value))
+            .collect();
+        let mut headers = map(&lines);
+        drop_password_prompts(&mut headers);
+        let values: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(values, left, "{challenges:?}");
+    }
 }
