@@ -104,7 +104,7 @@ impl Pool {
         };
         Self {
             client: NodeClient::new(tls, limits, telemetry),
-            nodes: Arc::new(Nodes::new(nodes, clock)),
+            nodes: Arc::new(Nodes::new(Arc::clone(&telemetry.cluster), nodes, clock)),
             timeouts,
             reads: Semaphore::new(MAX_READS),
             writes: Semaphore::new(MAX_WRITES),

@@ -159,6 +159,10 @@ impl Proxied {
             max_idle: config.max_idle_conns,
             idle: config.idle_conn_timeout,
         };
+        let cluster_name = nodes.cluster();
+        let server = |target: &ProxyTarget, name, host| {
+            server(target, (&cluster_name, name), host, limits, clock)
+        };
         let own = match &config.target {
             None => Server {
                 name: None,
@@ -168,11 +172,11 @@ impl Proxied {
                 files: ArcSwap::from_pointee(digest(&cluster.hosts, &cluster.tls)),
                 tls: None,
             },
-            Some(target) => server(target, None, config.host, limits, clock)?,
+            Some(target) => server(target, None, config.host)?,
         };
         let beside = config.upstreams.iter().map(|one| {
             let name = Some(one.name.clone());
-            let mut server = server(&one.target, name, one.host, limits, clock)?;
+            let mut server = server(&one.target, name, one.host)?;
             if one.strip_prefix {
                 server.stripped.clone_from(&one.selector.paths);
             }
@@ -262,12 +266,12 @@ impl Server {
 
 fn server(
     target: &ProxyTarget,
-    name: Option<Box<str>>,
+    (cluster, name): (&Arc<str>, Option<Box<str>>),
     host: HostHeader,
     limits: ForwardLimits,
     clock: &Clock,
 ) -> Result<Server, ProxyError> {
-    let origins = Origins::new(&target.urls, clock.clone());
+    let origins = Origins::new(Arc::clone(cluster), &target.urls, clock.clone());
     Ok(Server {
         name,
         forwarder: forwarder(origins, &target.urls, &target.tls, limits)?,

@@ -129,10 +129,15 @@ impl Origins {
     }
 
     /// Servers beside the cluster, with a health of their own.
-    pub(crate) fn new(urls: &[Uri], clock: Clock) -> Self {
+    pub(crate) fn new(cluster: Arc<str>, urls: &[Uri], clock: Clock) -> Self {
         let nodes = urls.iter();
         let nodes = nodes.map(|url| ClusterNode::new(url, NodeMetrics::default()));
-        Self(Arc::new(Nodes::new(nodes.collect(), clock)))
+        Self(Arc::new(Nodes::new(cluster, nodes.collect(), clock)))
+    }
+
+    /// The name of the cluster.
+    pub(crate) fn cluster(&self) -> Arc<str> {
+        Arc::clone(self.0.cluster())
     }
 }
 

@@ -21,7 +21,7 @@ use health::NodeHealth;
 use std::{
     error::Error,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -38,6 +38,8 @@ pub(super) enum Purpose {
 
 /// All nodes with their health.
 pub(super) struct Nodes {
+    /// The name of the cluster, for the log.
+    cluster: Arc<str>,
     all: Box<[ClusterNode]>,
     health: Mutex<Box<[NodeHealth]>>,
     calls: AtomicUsize,
@@ -65,8 +67,9 @@ pub(super) struct Lease<'a> {
 }
 
 impl Nodes {
-    pub(super) fn new(nodes: Vec<ClusterNode>, clock: Clock) -> Self {
+    pub(super) fn new(cluster: Arc<str>, nodes: Vec<ClusterNode>, clock: Clock) -> Self {
         Self {
+            cluster,
             health: Mutex::new(vec![NodeHealth::new(); nodes.len()].into()),
             all: nodes.into(),
             // Replicas that start together begin at different nodes.
@@ -74,6 +77,10 @@ impl Nodes {
             answered: AtomicUsize::new(usize::MAX),
             clock,
         }
+    }
+
+    pub(super) fn cluster(&self) -> &Arc<str> {
+        &self.cluster
     }
 
     pub(super) fn len(&self) -> usize {
@@ -164,11 +171,11 @@ impl Lease<'_> {
             return;
         };
         self.node.metrics.up(true);
-        let node = &self.node.name;
+        let (cluster, node) = (&*self.nodes.cluster, &self.node.name);
         if logged {
-            tracing::info!(%node, "cluster node is back");
+            tracing::info!(cluster, %node, "cluster node is back");
         } else {
-            tracing::debug!(%node, "cluster node is back");
+            tracing::debug!(cluster, %node, "cluster node is back");
         }
     }
 
@@ -179,11 +186,12 @@ impl Lease<'_> {
             return;
         };
         self.node.metrics.up(false);
-        let (node, reason, ejected_ms) = (&self.node.name, chain(why), ejected.wait.as_millis());
+        let (cluster, node) = (&*self.nodes.cluster, &self.node.name);
+        let (reason, ejected_ms) = (chain(why), ejected.wait.as_millis());
         if ejected.log {
-            tracing::warn!(%node, %reason, ejected_ms, "cluster node is ejected");
+            tracing::warn!(cluster, %node, %reason, ejected_ms, "cluster node is ejected");
         } else {
-            tracing::debug!(%node, %reason, ejected_ms, "cluster node is still away");
+            tracing::debug!(cluster, %node, %reason, ejected_ms, "cluster node is still away");
         }
     }
 

@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 
 /// The nodes, and as whom they are called.
 pub(super) struct Client {
+    /// The name of the cluster, for the log.
+    pub(super) cluster: Arc<str>,
     pub(super) pool: Pool,
     pub(super) clock: Clock,
     /// Empty where the account cannot be put into a header; every call as the account then fails
@@ -51,6 +53,7 @@ impl Client {
             files,
         } = access(config)?;
         Ok(Self {
+            cluster: Arc::clone(&telemetry.cluster),
             pool: Pool::new(&config.hosts, tls, clock.clone(), timeouts, telemetry),
             clock,
             account: ArcSwapOption::from_pointee(account),

@@ -96,7 +96,7 @@ impl Detection {
         }
         match self.ask().await {
             Ok(found) => {
-                report(&found);
+                self.report(&found);
                 self.keep(&found);
                 *last = None;
                 Ok(found.kind)
@@ -148,7 +148,7 @@ impl Detection {
         match self.ask().await {
             Ok(found) => {
                 if found.certain {
-                    report(&found);
+                    self.report(&found);
                 }
                 self.keep(&found);
             }
@@ -170,6 +170,26 @@ impl Detection {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn report(&self, found: &Found) {
+        let (cluster, kind) = (&*self.client.cluster, found.kind);
+        let version = found.version.as_deref().unwrap_or("not shown");
+        if found.certain {
+            info!(cluster, %kind, version, "the kind of the cluster is known");
+        } else {
+            info!(
+                cluster,
+                %kind,
+                "the cluster does not say of which kind it is; elastauth takes it for \
+                 Elasticsearch, and asks again every minute"
+            );
+        }
+        if let Some(version) = &found.version
+            && let Some(warning) = versions::warning(kind, version)
+        {
+            warn!(cluster, %kind, version, "{warning}");
+        }
+    }
+
     async fn ask(&self) -> Result<Found, CallError> {
         let account = self.client.account(Call::Check)?;
         let pool = &self.client.pool;
@@ -188,24 +208,6 @@ fn code(kind: Kind) -> u8 {
         Kind::Auto => UNKNOWN,
         Kind::Elasticsearch => ELASTICSEARCH,
         Kind::Opensearch => OPENSEARCH,
-    }
-}
-
-fn report(found: &Found) {
-    let version = found.version.as_deref().unwrap_or("not shown");
-    if found.certain {
-        info!(kind = %found.kind, version, "the kind of the cluster is known");
-    } else {
-        info!(
-            kind = %found.kind,
-            "the cluster does not say of which kind it is; elastauth takes it for Elasticsearch, \
-             and asks again every minute"
-        );
-    }
-    if let Some(version) = &found.version
-        && let Some(warning) = versions::warning(found.kind, version)
-    {
-        warn!(kind = %found.kind, version, "{warning}");
     }
 }
 

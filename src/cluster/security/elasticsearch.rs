@@ -165,6 +165,7 @@ impl Elasticsearch {
         let written = in_clear().await;
         if written.is_ok() && self.takes_hashes.swap(false, Ordering::Relaxed) {
             tracing::warn!(
+                cluster = &*self.client.cluster,
                 "the cluster refuses hashed passwords; from now on elastauth sends the password \
                  and the cluster hashes it, which makes first logins slow"
             );

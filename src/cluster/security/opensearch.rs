@@ -269,6 +269,7 @@ impl Opensearch {
             && self.takes_hashes.swap(false, Ordering::Relaxed)
         {
             tracing::warn!(
+                cluster = &*self.client.cluster,
                 "the cluster refuses logins whose password was sent as a bcrypt hash (look at \
                  `plugins.security.password.hashing.algorithm`); from now on elastauth sends the \
                  password and the cluster hashes it, which makes first logins slow"

@@ -134,7 +134,7 @@ async fn a_client_certificate_is_shown_and_without_one_nobody_gets_in() {
     let unverified = tls::ClientConfig {
         identity,
         danger_skip_verify: true,
-        ca_cert: None,
+        ..tls::ClientConfig::default()
     };
     assert_eq!(read(&strict, unverified).await.unwrap(), None);
 }

@@ -50,7 +50,12 @@ fn forwarder(nodes: &[SocketAddr]) -> Forwarder {
         idle: Duration::from_mins(1),
     };
     let tls = tls::client_without_trust().unwrap();
-    Forwarder::new(Origins::new(&urls, Clock::System), tls, limits).unwrap()
+    Forwarder::new(
+        Origins::new("logs".into(), &urls, Clock::System),
+        tls,
+        limits,
+    )
+    .unwrap()
 }
 
 async fn forward(forwarder: &Forwarder) -> Result<Forwarded, ForwardError> {

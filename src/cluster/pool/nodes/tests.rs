@@ -17,6 +17,7 @@ fn nodes(count: usize) -> (Nodes, Arc<AtomicU64>) {
     let url = |i| format!("http://es{i}:9200").parse::<Uri>().unwrap();
     (
         Nodes::new(
+            "logs".into(),
             (0..count)
                 .map(|i| ClusterNode::new(&url(i), NodeMetrics::default()))
                 .collect(),
@@ -201,11 +202,11 @@ fn coming_and_going_are_each_logged_once_with_the_cause() {
     assert_eq!(log.len(), 2, "{log:?}");
     assert!(
         log[0].starts_with("WARN")
-            && log[0].contains("node=http://es0:9200 reason=gone ejected_ms="),
+            && log[0].contains("cluster=\"logs\" node=http://es0:9200 reason=gone ejected_ms="),
         "{log:?}"
     );
     assert!(
-        log[1].starts_with("INFO") && log[1].contains("cluster node is back"),
+        log[1].starts_with("INFO") && log[1].contains("cluster node is back cluster=\"logs\""),
         "{log:?}"
     );
 }
