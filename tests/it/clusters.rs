@@ -2,6 +2,7 @@
 //! another.
 
 mod commands;
+mod prune;
 mod tenants;
 
 use crate::support::{

@@ -67,7 +67,10 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         new_per_minute: fill.number(&table::NEW_PER_MINUTE)?,
         tries_for: Config::TRIES_FOR,
         writes_at_once: fill.number(&table::WRITES_AT_ONCE)?,
-        prune_after: fill.get(&table::PRUNE_AFTER),
+        // A section can so do without what the others do.
+        prune_after: fill
+            .get(&table::PRUNE_AFTER)
+            .filter(|after: &Duration| !after.is_zero()),
         dry_run,
         ledger: ledger?,
     };
