@@ -10,22 +10,22 @@ mod files;
 mod known;
 mod names;
 mod pem;
+mod trusted;
 
 pub(crate) use config::{ClientConfig, IdentityFiles, ServerConfig};
 pub(crate) use error::TlsError;
 pub(crate) use files::FilesDigest;
 pub(crate) use names::{CertificateName, CertificateNames};
 pub(crate) use pem::read_file;
+pub use trusted::TrustedCas;
 
-use known::KnownCertificates;
 use rustls::{
     ConfigBuilder, RootCertStore, WantsVerifier,
-    client::WebPkiServerVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer},
     server::WebPkiClientVerifier,
 };
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// TLS as a client: which servers are trusted, and which certificate is sent. The caller sets ALPN.
 ///
@@ -40,11 +40,11 @@ pub(crate) fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsE
         builder.with_custom_certificate_verifier(Arc::new(verifier))
     } else {
         match config.ca_cert.as_deref() {
-            None => builder.with_root_certificates(system_roots()?),
+            None => builder.with_root_certificates(config.cas.of_system()?),
             Some(path) => {
-                let verifier = known_certificates(path, builder.crypto_provider())?;
+                let verifier = config.cas.of_file(path, builder.crypto_provider())?;
                 let builder = builder.dangerous();
-                builder.with_custom_certificate_verifier(Arc::new(verifier))
+                builder.with_custom_certificate_verifier(verifier)
             }
         }
     };
@@ -82,7 +82,7 @@ pub(crate) fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsE
         Some(path) => {
             // This verifier requires a certificate of every client.
             let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::new(roots_of(path)?),
+                Arc::new(trusted::roots(path, pem::certificates(path)?)?),
                 Arc::clone(builder.crypto_provider()),
             )
             .build()
@@ -119,55 +119,13 @@ impl IdentityFiles {
     }
 }
 
-/// All certificates of one file. One that cannot be used is an error: the operator has chosen the
-/// file.
-fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in pem::certificates(path)? {
-        roots.add(certificate).map_err(|source| TlsError::Ca {
-            path: path.to_owned(),
-            source,
-        })?;
-    }
-    Ok(roots)
-}
-
-/// Trusts what the CAs of a file have signed, and the certificates of the file themselves.
-fn known_certificates(
-    path: &Path,
-    provider: &Arc<CryptoProvider>,
-) -> Result<KnownCertificates, TlsError> {
-    let roots = Arc::new(roots_of(path)?);
-    let usual = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
-    Ok(KnownCertificates {
-        usual: usual.map_err(|source| TlsError::ServerCa {
-            path: path.to_owned(),
-            source,
-        })?,
-        known: pem::certificates(path)?,
-    })
-}
-
-/// The system's certificates. Those that cannot be parsed are skipped: the operator has not chosen
-/// them.
-fn system_roots() -> Result<RootCertStore, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (_used, _passed_over) = roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        Err(TlsError::NoSystemCa {
-            source: found.errors.into_iter().next(),
-        })
-    } else {
-        Ok(roots)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::error::Error as _;
-    use std::path::PathBuf;
+    use std::{
+        error::Error as _,
+        path::{Path, PathBuf},
+    };
 
     struct Files {
         folder: tempfile::TempDir,
@@ -216,7 +174,7 @@ mod tests {
         let config = ClientConfig {
             ca_cert: Some(identity.cert.clone()),
             identity: Some(identity),
-            danger_skip_verify: false,
+            ..ClientConfig::default()
         };
         assert!(client(&config).unwrap().alpn_protocols.is_empty());
     }

@@ -31,6 +31,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         ca_cert: fill.get(&table::ES_TLS_CA),
         identity: fill.identity_files(&table::ES_TLS_CERT, &table::ES_TLS_KEY),
         danger_skip_verify,
+        cas: fill.cas.clone(),
     };
     Some(Config {
         kind: fill.get(&table::ES_KIND)?,

@@ -11,7 +11,7 @@ use crate::{
     },
     net::{
         client::{NoProxy, Proxy},
-        tls::IdentityFiles,
+        tls::{IdentityFiles, TrustedCas},
     },
 };
 use std::fmt::Display;
@@ -20,6 +20,8 @@ use std::fmt::Display;
 pub(super) struct Filler<'a> {
     pub(super) settings: &'a Settings,
     pub(super) findings: &'a mut Findings,
+    /// For the connections to all clusters.
+    pub(super) cas: TrustedCas,
 }
 
 /// The proxy for connections to others over https, where the machine has one.
@@ -27,12 +29,21 @@ pub(super) type OutboundProxy = Result<Option<Proxy>, Reported>;
 
 impl<'a> Filler<'a> {
     pub(super) fn new(settings: &'a Settings, findings: &'a mut Findings) -> Self {
-        Self { settings, findings }
+        let cas = TrustedCas::default();
+        Self {
+            settings,
+            findings,
+            cas,
+        }
     }
 
     /// For a section of a list.
     pub(super) fn section<'b>(&'b mut self, settings: &'b Settings) -> Filler<'b> {
-        Filler::new(settings, self.findings)
+        Filler {
+            settings,
+            findings: self.findings,
+            cas: self.cas.clone(),
+        }
     }
 
     pub(super) fn get<T: FromValue>(&self, key: &ConfigKey) -> Option<T> {

@@ -115,7 +115,7 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
     let tls = tls::ClientConfig {
         ca_cert: fill.get(&table::REDIS_TLS_CA),
         identity: fill.identity_files(&table::REDIS_TLS_CERT, &table::REDIS_TLS_KEY),
-        danger_skip_verify: false,
+        ..tls::ClientConfig::default()
     };
     check_encryption(fill, address, topology.nodes(), password.is_some());
     Some(redis::Config {

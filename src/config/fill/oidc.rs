@@ -455,7 +455,7 @@ fn http(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<client::Config> 
     let tls = tls::ClientConfig {
         ca_cert: fill.get(&table::OIDC_TLS_CA),
         identity: fill.identity_files(&table::OIDC_TLS_CERT, &table::OIDC_TLS_KEY),
-        danger_skip_verify: false,
+        ..tls::ClientConfig::default()
     };
     let mut headers = HeaderMap::new();
     let key = &table::OIDC_CUSTOM_HEADERS;

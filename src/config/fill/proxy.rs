@@ -171,6 +171,7 @@ fn tls(
         ca_cert: fill.get(ca),
         identity: fill.identity_files(cert, key),
         danger_skip_verify,
+        cas: fill.cas.clone(),
     }
 }
 

@@ -296,7 +296,7 @@ impl<'a> Variables<'_, 'a> {
         Some(tls::ClientConfig {
             ca_cert: ca.map(|(path, _)| path),
             identity,
-            danger_skip_verify: false,
+            ..tls::ClientConfig::default()
         })
     }
 

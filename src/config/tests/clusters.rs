@@ -528,3 +528,19 @@ fn default_roles_for_the_unmapped_of_one_cluster_require_the_groups_header() {
     };
     assert!(headers.groups_required);
 }
+
+#[test]
+fn clusters_share_the_certificates_that_they_trust() {
+    let config = good(&clusters(&format!("{ONE}{TWO}")), &[]);
+    let [one, two] = config.clusters.as_slice() else {
+        panic!("two")
+    };
+    assert!(one.cluster.tls.cas.is(&two.cluster.tls.cas));
+    let label = TenantLabel::parse("acme").unwrap();
+    let tenants = section("match: {hosts: [\"{tenant}.example\"]}")
+        .replace("https://one", "https://{tenant}.one");
+    let config = good(&tenants, &[]);
+    let section = &config.clusters[0];
+    let tenant = section.for_tenant(&label).unwrap();
+    assert!(tenant.cluster.tls.cas.is(&section.cluster.tls.cas));
+}

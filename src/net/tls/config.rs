@@ -1,5 +1,6 @@
 //! Which files TLS is made from.
 
+use super::trusted::TrustedCas;
 use std::path::PathBuf;
 
 /// TLS as a client.
@@ -11,6 +12,8 @@ pub struct ClientConfig {
     pub identity: Option<IdentityFiles>,
     /// Accept any certificate. A warning at every start names it.
     pub danger_skip_verify: bool,
+    /// Where parsed CA certificates are shared with other connections.
+    pub cas: TrustedCas,
 }
 
 /// TLS as a server.

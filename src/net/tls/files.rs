@@ -61,7 +61,7 @@ mod tests {
                 cert: path("cert"),
                 key: path("key"),
             }),
-            danger_skip_verify: false,
+            ..ClientConfig::default()
         };
         let first = FilesDigest::of(&config);
         assert!(first.is_some() && first == FilesDigest::of(&config));

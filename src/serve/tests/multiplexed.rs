@@ -199,7 +199,7 @@ impl Certificates {
         let config = tls::ClientConfig {
             ca_cert: Some(self.path().join("ca.crt")),
             identity: shown.map(|name| self.identity(name)),
-            danger_skip_verify: false,
+            ..tls::ClientConfig::default()
         };
         let mut config = tls::client(&config).unwrap();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
