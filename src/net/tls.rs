@@ -17,7 +17,7 @@ pub(crate) use error::TlsError;
 pub(crate) use files::FilesDigest;
 pub(crate) use names::{CertificateName, CertificateNames};
 pub(crate) use pem::read_file;
-pub use trusted::TrustedCas;
+pub(crate) use trusted::TrustedCas;
 
 use rustls::{
     ConfigBuilder, RootCertStore, WantsVerifier,
