@@ -16,6 +16,7 @@
 
 mod elasticsearch;
 mod init;
+mod install;
 mod keycloak;
 mod ledger_redis;
 mod oidc_provider;
