@@ -272,6 +272,12 @@ impl App {
         self.controls.clone()
     }
 
+    /// How long running requests may take at its end.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        self.drain
+    }
+
     /// What its end waits for.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {

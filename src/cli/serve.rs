@@ -64,7 +64,8 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
         let app = App::start_on(config, passed)
             .map_err(|error| failed("elastauth does not start", &error))?;
         let signals = EndSignals::new().map_err(no_signals)?;
-        let end = end(signals, delay, app.controls(), supervisor.clone());
+        let times = (delay, app.drain());
+        let end = end(signals, times, app.controls(), supervisor.clone());
         let reloader = Reloader::new(
             flags,
             loaded,
@@ -120,10 +121,15 @@ fn log_trust(config: &Config) {
 }
 
 /// Resolves when the end begins: after a signal and the delay, which another signal ends.
-async fn end(mut signals: EndSignals, delay: Duration, controls: Controls, supervisor: Supervisor) {
+async fn end(
+    mut signals: EndSignals,
+    (delay, requests): (Duration, Duration),
+    controls: Controls,
+    supervisor: Supervisor,
+) {
     signals.next().await;
     controls.leave();
-    supervisor.stopping(delay);
+    supervisor.stopping(delay, requests);
     if delay.is_zero() {
         return;
     }

@@ -15,9 +15,9 @@ use std::{
 /// How long a message may wait for room in the queue of the supervisor.
 const SEND: Duration = Duration::from_secs(1);
 
-/// How long the end takes at most after `shutdown.delay`: requests 15 s, the store 5 s, the log 1
-/// s, and what a slow machine adds.
-const LONGEST_END: Duration = Duration::from_secs(30);
+/// How long the end takes at most after `shutdown.delay` and `shutdown.timeout`: the store 5 s, the
+/// log 1 s, and what a slow machine adds.
+const AFTER_REQUESTS: Duration = Duration::from_secs(15);
 
 /// Whoever waits for messages; nobody, where the environment names no socket. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -63,9 +63,9 @@ impl Supervisor {
         self.send(&format!("STATUS={status}"));
     }
 
-    /// The end has begun; it takes this delay and what follows.
-    pub(crate) fn stopping(&self, delay: Duration) {
-        let longest = (delay + LONGEST_END).as_micros();
+    /// The end has begun; it takes this delay, so long for running requests, and what follows.
+    pub(crate) fn stopping(&self, delay: Duration, requests: Duration) {
+        let longest = (delay + requests + AFTER_REQUESTS).as_micros();
         let status = if delay.is_zero() {
             "Finishes running requests"
         } else {
@@ -112,7 +112,7 @@ mod tests {
         });
         supervisor.ready("Answers gateways");
         supervisor.reloading();
-        supervisor.stopping(Duration::from_secs(5));
+        supervisor.stopping(Duration::from_secs(5), Duration::from_mins(2));
         let mut buffer = [0; 512];
         let messages = (0..3).map(|_| {
             let length = socket.recv(&mut buffer).unwrap();
@@ -144,7 +144,7 @@ mod tests {
             let time = time.lines().next().unwrap();
             assert!(time.parse::<u64>().unwrap() > 0, "{reloading}");
             assert!(
-                stopping.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000\nSTATUS="),
+                stopping.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=140000000\nSTATUS="),
                 "{stopping}"
             );
         }

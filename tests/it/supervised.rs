@@ -75,6 +75,35 @@ async fn systemd_is_told_of_the_start_of_reloads_and_of_the_end() {
     assert!(stopping[2].contains("shutdown.delay"), "{stopping:?}");
 }
 
+/// A long answer of proxy mode may take longer than the unit's `TimeoutStopSec`.
+#[tokio::test]
+async fn systemd_waits_as_long_as_running_requests_may_take() {
+    for (more, micros) in [
+        ("proxy: {enabled: true}", 45_000_000),
+        (
+            "proxy: {enabled: true}\nshutdown: {timeout: 2m}",
+            135_000_000,
+        ),
+        ("shutdown: {timeout: 40s, delay: 10ms}", 55_010_000),
+    ] {
+        let home = folder_for_sockets();
+        let path = home.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let path = path.display().to_string();
+        let mut stage = Stage::planned(Plan {
+            environment: &[("NOTIFY_SOCKET", &path)],
+            more,
+            ..Plan::default()
+        })
+        .await;
+        assert_eq!(message(&socket).await[0], "READY=1");
+        assert!(stage.elastauth.terminate().await.success());
+        let stopping = message(&socket).await;
+        assert_eq!(stopping[0], "STOPPING=1", "{stopping:?}");
+        assert_eq!(stopping[1], format!("EXTEND_TIMEOUT_USEC={micros}"));
+    }
+}
+
 /// The status with which it is ready again. The edit may be noticed by itself as well.
 async fn find_ready(socket: &UnixDatagram) -> String {
     loop {

@@ -79,10 +79,21 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["gatewayApi.enabled=true", "gatewayApi.auth=external"],
         "nothing would remove the client's own Remote-User",
     ),
-    (&["shutdown.delaySeconds=10"], "The end takes up to 31 s"),
+    (
+        &["shutdown.delaySeconds=10", "shutdown.graceSeconds=30"],
+        "The end takes up to 31 s",
+    ),
+    (
+        &["config.proxy.enabled=true", "shutdown.graceSeconds=40"],
+        "The end takes up to 41 s",
+    ),
+    (
+        &["shutdown.timeoutSeconds=120", "shutdown.graceSeconds=130"],
+        "The end takes up to 131 s",
+    ),
     (
         &["config.shutdown.delay=5s"],
-        "use shutdown.delaySeconds instead",
+        "use shutdown.delaySeconds and shutdown.timeoutSeconds instead",
     ),
     (&["replicas=zero"], "want integer"),
     (&["replica=3"], "additional properties 'replica'"),

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-/// The longest end of elastauth: running requests (15 s), Redis (5 s), the last log lines (1 s).
-const LONGEST_END: u64 = 21;
+/// What follows in the longest end of elastauth: Redis (5 s), the last log lines (1 s).
+const AFTER_REQUESTS: u64 = 6;
 
 /// Everything that is wrong with these objects.
 pub(super) fn faults(objects: &[Value]) -> Vec<String> {
@@ -139,15 +139,28 @@ fn end(objects: &[Value], deployment: &Value, faults: &mut Vec<String>) {
     let graced = spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(0);
     let mut texts =
         of_kind(objects, "ConfigMap").filter_map(|map| map["data"]["config.yml"].as_str());
-    let delay = texts.find_map(|text| {
-        let (_, section) = text.split_once("shutdown:\n  delay: ")?;
-        section.split_once("s\n")?.0.parse::<u64>().ok()
+    let longest = texts.find_map(|text| {
+        let of_mode = if text.contains("proxy:\n  enabled: true") {
+            30
+        } else {
+            15
+        };
+        let requests = at_the_end(text, "timeout: ").unwrap_or(of_mode);
+        Some(at_the_end(text, "delay: ")? + requests + AFTER_REQUESTS)
     });
-    match delay {
-        Some(delay) if graced >= delay + LONGEST_END => {}
+    match longest {
+        Some(longest) if graced >= longest => {}
         Some(_) => faults.push("the pod is killed before elastauth has ended".to_owned()),
         None => faults.push("the configuration has no `shutdown.delay`".to_owned()),
     }
+}
+
+/// A number of seconds of the section `shutdown`.
+fn at_the_end(config: &str, key: &str) -> Option<u64> {
+    let (_, section) = config.split_once("shutdown:\n")?;
+    let lines = section.lines().take_while(|line| line.starts_with("  "));
+    let mut values = lines.filter_map(|line| line.trim_start().strip_prefix(key));
+    values.next()?.strip_suffix('s')?.parse().ok()
 }
 
 fn selectors(objects: &[Value], deployment: &Value, faults: &mut Vec<String>) {

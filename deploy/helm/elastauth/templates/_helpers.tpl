@@ -48,11 +48,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq (dig "cache" "type" "memory" .Values.config) "redis" -}}true{{- end -}}
 {{- end -}}
 
+{{/* How many seconds running requests may take at the end: 15, and 30 in proxy mode. */}}
+{{- define "elastauth.drainSeconds" -}}
+{{- $ofMode := ternary 30 15 (eq (dig "proxy" "enabled" false .Values.config | toString) "true") -}}
+{{- .Values.shutdown.timeoutSeconds | default $ofMode | int -}}
+{{- end -}}
+
+{{/* How many seconds a pod has for its end: 6 for Redis and the log, 4 for a slow machine. */}}
+{{- define "elastauth.graceSeconds" -}}
+{{- $needed := add (int .Values.shutdown.delaySeconds) (include "elastauth.drainSeconds" . | int) 10 -}}
+{{- .Values.shutdown.graceSeconds | default $needed | int -}}
+{{- end -}}
+
 {{/* The configuration file: what the user wrote, and what the chart knows. */}}
 {{- define "elastauth.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "listen" ":5000" -}}
-{{- $_ := set $config "shutdown" (dict "delay" (printf "%ds" (int .Values.shutdown.delaySeconds))) -}}
+{{- $shutdown := dict "delay" (printf "%ds" (int .Values.shutdown.delaySeconds)) -}}
+{{- with .Values.shutdown.timeoutSeconds -}}{{- $_ := set $shutdown "timeout" (printf "%ds" (int .)) -}}{{- end -}}
+{{- $_ := set $config "shutdown" $shutdown -}}
 {{- if .Values.tls.secret -}}
 {{- $tls := dict "cert" "/etc/elastauth/tls/tls.crt" "key" "/etc/elastauth/tls/tls.key" -}}
 {{- if .Values.gateways.clientCa.secret -}}

@@ -29,7 +29,7 @@ itself checks the configuration when it starts.
 {{- end -}}
 {{- range $key := list "listen" "listeners" "tls" "trusted_proxies" "gateway_keys" "admin" "enable_metrics" "shutdown" -}}
 {{- if hasKey $v.config $key -}}
-{{- $instead := get (dict "listen" "service.port" "listeners" "service.port and metrics.enabled" "tls" "tls.secret" "trusted_proxies" "gateways.peers" "gateway_keys" "gateways.keys" "admin" "metrics.enabled" "enable_metrics" "metrics.enabled" "shutdown" "shutdown.delaySeconds") $key -}}
+{{- $instead := get (dict "listen" "service.port" "listeners" "service.port and metrics.enabled" "tls" "tls.secret" "trusted_proxies" "gateways.peers" "gateway_keys" "gateways.keys" "admin" "metrics.enabled" "enable_metrics" "metrics.enabled" "shutdown" "shutdown.delaySeconds and shutdown.timeoutSeconds") $key -}}
 {{- $faults = append $faults (printf "config.%s is set by the chart; use %s instead" $key $instead) -}}
 {{- end -}}
 {{- end -}}
@@ -48,9 +48,11 @@ itself checks the configuration when it starts.
 {{- if eq (dig "cache" "type" "memory" $v.config) "file" -}}
 {{- $faults = append $faults "config.cache.type is file, and the pods have no disk of their own. Use redis, or leave it out" -}}
 {{- end -}}
-{{- $longest := add (int $v.shutdown.delaySeconds) 21 -}}
-{{- if lt (int $v.shutdown.graceSeconds) (int $longest) -}}
-{{- $faults = append $faults (printf "shutdown.graceSeconds is %d: Kubernetes would kill a pod before it has ended. The end takes up to %d s (shutdown.delaySeconds and 21 s)" (int $v.shutdown.graceSeconds) (int $longest)) -}}
+{{- $drain := include "elastauth.drainSeconds" . | int -}}
+{{- $grace := include "elastauth.graceSeconds" . | int -}}
+{{- $longest := add (int $v.shutdown.delaySeconds) $drain 6 | int -}}
+{{- if lt $grace $longest -}}
+{{- $faults = append $faults (printf "shutdown.graceSeconds is %d: Kubernetes would kill a pod before it has ended. The end takes up to %d s (shutdown.delaySeconds, %d s for running requests, and 6 s)" $grace $longest $drain) -}}
 {{- end -}}
 {{- if and $v.ca.secret $v.ca.configMap -}}
 {{- $faults = append $faults "ca.secret and ca.configMap are both set; use one" -}}
