@@ -10,6 +10,7 @@ mod advice;
 mod answers;
 mod arrivals;
 mod direct;
+mod proxied;
 mod through;
 mod types;
 mod wire;
@@ -27,7 +28,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
 };
-use types::{CannotAsk, Check, Names, Verdict};
+use types::{CannotAsk, Check, Mode, Names, Verdict};
 use wire::Way;
 
 /// Nothing could be said.
@@ -77,6 +78,8 @@ pub(super) struct Options {
 /// What was found.
 struct Report {
     kind: Option<Kind>,
+    /// Of the elastauth that was asked, where its health is shown.
+    mode: Option<Mode>,
     requests: usize,
     checks: Vec<Check>,
 }
@@ -137,28 +140,44 @@ async fn examine(
     let nobody = Way::new(&options.gateway, connect, options.ca_cert.clone())?;
     let has_session = !session.is_empty();
     let user = nobody.with(session);
-    let (mut kind, mut checks) = (options.kind, Vec::new());
+    let (mut kind, mut mode, mut checks) = (options.kind, None, Vec::new());
     if let Some(listen) = listen {
         let stand_in = StandIn::listen(listen).await?;
         checks.extend(through::all(&user, &stand_in, &names).await?);
     } else {
-        let (usual, outside) = answers::outside(&nobody, &names).await?;
+        mode = proxied::mode(&nobody).await;
+        let is_proxy = mode == Some(Mode::Proxy);
+        let (usual, outside) = answers::outside(&nobody, &names, is_proxy).await?;
         kind = kind.or_else(|| Kind::of(&usual.headers));
         checks.extend(outside);
+        if is_proxy {
+            checks.extend(proxied::outside(&nobody, &user, &names).await?);
+        }
         if has_session {
-            let passes_bytes = kind.is_some_and(|kind| kind != Kind::Envoy);
-            let inside = answers::inside(&user, &nobody, &usual, &names, passes_bytes);
+            let passes_bytes = kind.map_or(is_proxy, |kind| kind != Kind::Envoy);
+            let inside = answers::inside(&user, &nobody, &usual, &names, passes_bytes, is_proxy);
             checks.extend(inside.await?);
+            if is_proxy {
+                checks.push(proxied::inside(&user).await?);
+            }
         }
     }
     let mut requests = nobody.sent();
     if let Some(url) = &options.elastauth {
-        let way = Way::new(url, None, options.ca_cert.clone())?;
-        checks.push(direct::ask(&way, &names).await?);
+        let mut way = Way::new(url, None, options.ca_cert.clone())?;
+        let own_mode = proxied::mode(&way).await;
+        if own_mode == Some(Mode::Proxy) {
+            // There the host of the request chooses the cluster.
+            way = way.for_host_of(&nobody);
+            checks.extend(proxied::outside(&way, &way, &names).await?);
+        }
+        checks.push(direct::ask(&way, &names, own_mode).await?);
         requests += way.sent();
+        mode = own_mode.or(mode);
     }
     Ok(Report {
         kind,
+        mode,
         requests,
         checks,
     })
@@ -208,17 +227,22 @@ impl Report {
         findings.count()
     }
 
+    fn advice(&self, check: &Check) -> String {
+        advice(check.subject, self.kind, self.mode)
+    }
+
     fn as_text(&self) -> String {
         let mut text = String::new();
         for check in &self.checks {
             let verdict = check.verdict.text().replace('_', " ");
             let _infallible = writeln!(text, "{verdict}: {}", check.seen);
             if check.verdict == Verdict::Finding {
-                let _infallible = writeln!(text, "  change: {}", advice(check.subject, self.kind));
+                let _infallible = writeln!(text, "  change: {}", self.advice(check));
             }
         }
         let findings = self.findings();
-        if findings > 0 && self.kind.is_none() {
+        let is_proxy = self.mode == Some(Mode::Proxy);
+        if findings > 0 && self.kind.is_none() && !is_proxy {
             text.push_str("hint: --kind says which gateway it is, for the exact line\n");
         }
         let (kind, requests) = (self.kind.map_or("unknown", Kind::name), self.requests);
@@ -226,6 +250,9 @@ impl Report {
             text,
             "{findings} finding(s), {requests} requests, gateway: {kind}"
         );
+        if let Some(mode) = self.mode {
+            let _infallible = write!(text, ", elastauth: {} mode", mode.text());
+        }
         text
     }
 
@@ -236,13 +263,14 @@ impl Report {
                 "check": check.subject.name(),
                 "result": check.verdict.text(),
                 "seen": check.seen,
-                "change": is_finding.then(|| advice(check.subject, self.kind)),
+                "change": is_finding.then(|| self.advice(check)),
             })
         };
         json!({
             "ok": self.findings() == 0,
             "gateway": options.gateway.to_string(),
             "kind": self.kind.map(Kind::name),
+            "mode": self.mode.map(Mode::text),
             "requests": self.requests,
             "checks": self.checks.iter().map(check).collect::<Vec<_>>(),
         })

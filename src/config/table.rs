@@ -383,6 +383,8 @@ table! {
     ENABLE_OTEL: "enableOtel", T::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"];
     /// A separate listener for the pages of operators: metrics, configuration, API description,
     /// health. Everybody who reaches it sees them; the main listener then serves only health.
+    /// Without the key the main listener shows them to `trusted_proxies`; in proxy mode, where
+    /// clients reach it, to processes of this machine alone.
     ADMIN_LISTEN: "admin.listen", T::Listen, example = "127.0.0.1:5001";
     /// Host names by which operators and scrapers ask for these pages, without ports. Addresses and
     /// `localhost` need not be named. By any other name the pages are not shown, so that a page in

@@ -4,6 +4,7 @@
 mod clients;
 mod cross_origin;
 mod cut;
+mod doctor;
 mod early;
 mod ending;
 mod failures;
@@ -19,4 +20,5 @@ mod seen;
 mod servers;
 pub(crate) mod setup;
 mod streams;
+mod tls;
 mod tunnels;

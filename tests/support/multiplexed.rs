@@ -4,7 +4,7 @@
 use super::http::{Answer, Server};
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// One connection that carries many requests.
 #[derive(Debug, Clone)]
-pub(crate) struct Multiplexed(http2::SendRequest<Empty<Bytes>>);
+pub(crate) struct Multiplexed(http2::SendRequest<Full<Bytes>>);
 
 impl Multiplexed {
     pub(crate) async fn in_clear(server: &Server) -> Self {
@@ -42,10 +42,15 @@ impl Multiplexed {
     }
 
     pub(crate) async fn send(&self, request: Request<()>) -> Result<Answer, hyper::Error> {
+        self.upload(request.map(|()| Bytes::new())).await
+    }
+
+    /// With this body.
+    pub(crate) async fn upload(&self, request: Request<Bytes>) -> Result<Answer, hyper::Error> {
         let mut sender = self.0.clone();
         sender.ready().await?;
         let (head, body) = sender
-            .send_request(request.map(|()| Empty::new()))
+            .send_request(request.map(Full::new))
             .await?
             .into_parts();
         Ok(Answer {

@@ -5,8 +5,11 @@ use rcgen::{
     SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::{net::Ipv4Addr, sync::Arc};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -17,6 +20,8 @@ use tokio_rustls::TlsAcceptor;
 /// Speaks TLS before a plain server.
 pub(crate) struct TlsFront {
     pub(crate) port: u16,
+    /// Of connections that begin from now on.
+    config: Arc<Mutex<Arc<ServerConfig>>>,
     _serving: JoinSet<()>,
 }
 
@@ -25,12 +30,13 @@ pub(crate) async fn front(config: Arc<ServerConfig>, target: u16) -> TlsFront {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a port");
     let port = listener.local_addr().expect("its address").port();
-    let acceptor = TlsAcceptor::from(config);
+    let config = Arc::new(Mutex::new(config));
+    let current = Arc::clone(&config);
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().expect("a configuration")));
             connections.spawn(async move {
                 let Ok(mut client) = acceptor.accept(client).await else {
                     return;
@@ -43,7 +49,15 @@ pub(crate) async fn front(config: Arc<ServerConfig>, target: u16) -> TlsFront {
     });
     TlsFront {
         port,
+        config,
         _serving: serving,
+    }
+}
+
+impl TlsFront {
+    /// Connections that are there already stay.
+    pub(crate) fn change(&self, config: Arc<ServerConfig>) {
+        *self.config.lock().expect("a configuration") = config;
     }
 }
 
@@ -156,6 +170,32 @@ impl Authority {
             .expect("protocol versions")
             .with_root_certificates(roots);
         let config = config.with_client_auth_cert(
+            vec![certificate.expect("our own certificate")],
+            key.expect("our own key"),
+        );
+        Arc::new(config.expect("a certificate and its key"))
+    }
+
+    /// A server that shows this certificate, and takes clients with one of these CAs alone.
+    pub(crate) fn server_for_clients_of(all: &[&Self], own: &Signed) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        for one in all {
+            roots
+                .add(CertificateDer::from(one.0.der().to_vec()))
+                .expect("our own CA");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .expect("a verifier");
+        let certificate = CertificateDer::from_pem_slice(own.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_client_cert_verifier(verifier);
+        let config = config.with_single_cert(
             vec![certificate.expect("our own certificate")],
             key.expect("our own key"),
         );

@@ -1,6 +1,6 @@
 //! What to change, for each gateway. The guides in docs/gateways have whole files.
 
-use super::types::Subject;
+use super::types::{Mode, Subject};
 use clap::ValueEnum;
 use http::{HeaderMap, header};
 
@@ -43,13 +43,53 @@ impl Kind {
 }
 
 /// The line to change.
-pub(super) fn advice(subject: Subject, kind: Option<Kind>) -> String {
+pub(super) fn advice(subject: Subject, kind: Option<Kind>, mode: Option<Mode>) -> String {
+    // A gateway in front of proxy mode may still have the line.
+    if mode == Some(Mode::Proxy)
+        && let Some(line) = of_proxy_mode(subject)
+    {
+        return format!("{line} (docs/deployment/proxy-mode.md)");
+    }
     let line = kind.and_then(|kind| of_kind(subject, kind));
     match (line, kind) {
         (Some(line), Some(kind)) => format!("{line} (docs/gateways/{}.md)", kind.name()),
         (Some(line), None) => line.to_owned(),
         (None, _) => general(subject).to_owned(),
     }
+}
+
+const fn of_proxy_mode(subject: Subject) -> Option<&'static str> {
+    use Subject as S;
+    Some(match subject {
+        S::User | S::Groups | S::Spelling | S::Key | S::ClientKey | S::Direct => {
+            "set `trusted_proxies: []` in elastauth's configuration if clients bring tokens; else \
+             name the address of your gateway there, set `gateway_keys`, and let the gateway \
+             delete these headers of the client"
+        }
+        S::Endpoints => {
+            "let no request of a client reach an elastauth in auth-only mode: its answers hold the \
+             login; look which one has this address"
+        }
+        S::Pages => {
+            "set `admin.listen`: then this address has health alone. A balancer or tunnel on \
+             elastauth's machine that passes on bare TCP makes every client look local"
+        }
+        S::Framing => "let what is in front of elastauth refuse such requests, or take it away",
+        S::Cluster => {
+            "look for the request's `request_id` in elastauth's log, and ask `elastauth check \
+             --online`"
+        }
+        S::Closed | S::FailsClosed => {
+            "let no address lead to the cluster past elastauth, and look which program answers here"
+        }
+        S::Authorization
+        | S::Connection
+        | S::RunAs
+        | S::Forwarded
+        | S::Mixing
+        | S::Preflight
+        | S::WebSocket => return None,
+    })
 }
 
 const fn general(subject: Subject) -> &'static str {
@@ -90,6 +130,7 @@ const fn general(subject: Subject) -> &'static str {
             "set `gateway_keys` in elastauth's configuration, and name the gateway in \
              `trusted_proxies`"
         }
+        S::Endpoints | S::Pages | S::Framing | S::Cluster => "see docs/deployment/proxy-mode.md",
     }
 }
 

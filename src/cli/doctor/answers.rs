@@ -22,6 +22,8 @@ struct Asker<'a> {
     who: &'static str,
     /// Their answer without anything forged.
     usual: Answer,
+    /// elastauth itself answers, and judges a client's key.
+    is_proxy: bool,
 }
 
 /// What a forged request got, if it was another answer than usual.
@@ -61,6 +63,12 @@ impl Asker<'_> {
         Ok(match self.sees(headers).await? {
             Seen::Same => {
                 let seen = format!("{what} of {who} changes nothing: {usual}");
+                Check::new(subject, Verdict::Good, seen)
+            }
+            Seen::Other(answer)
+                if self.is_proxy && answer.code().as_deref() == Some("gateway_key") =>
+            {
+                let seen = format!("{what} of {who} is refused: {}", answer.shown());
                 Check::new(subject, Verdict::Good, seen)
             }
             Seen::Other(answer) => {
@@ -110,13 +118,18 @@ fn judge_usual(usual: &Answer) -> Result<Vec<Check>, CannotAsk> {
 }
 
 /// All that can be seen without a session. Returns the usual answer too.
-pub(super) async fn outside(way: &Way, names: &Names) -> Result<(Answer, Vec<Check>), CannotAsk> {
+pub(super) async fn outside(
+    way: &Way,
+    names: &Names,
+    is_proxy: bool,
+) -> Result<(Answer, Vec<Check>), CannotAsk> {
     let usual = way.ask(Probe::get(&[])).await?;
     let mut checks = judge_usual(&usual)?;
     let asker = Asker {
         way,
         who: "a client without a session",
         usual,
+        is_proxy,
     };
     checks.extend(user_headers(&asker, names).await?);
     let key = [("x-elastauth-key", GUESSED_KEY)];
@@ -140,6 +153,7 @@ pub(super) async fn inside(
     usual_of_nobody: &Answer,
     names: &Names,
     passes_bytes: bool,
+    is_proxy: bool,
 ) -> Result<Vec<Check>, CannotAsk> {
     let usual = way.ask(Probe::get(&[])).await?;
     if !usual.is_from_application() {
@@ -152,6 +166,7 @@ pub(super) async fn inside(
         way,
         who: "a signed-in user",
         usual,
+        is_proxy,
     };
     let mut checks = user_headers(&asker, names).await?;
     checks.push(groups(&asker, names, passes_bytes).await?);

@@ -1,12 +1,12 @@
 //! elastauth's own port, past the gateway.
 
 use super::{
-    types::{CannotAsk, Check, FORGED_USER, GUESSED_KEY, Names, Probe, Subject, Verdict},
+    types::{CannotAsk, Check, FORGED_USER, GUESSED_KEY, Mode, Names, Probe, Subject, Verdict},
     wire::Way,
 };
 
-/// Asks elastauth itself, past the gateway.
-pub(super) async fn ask(way: &Way, names: &Names) -> Result<Check, CannotAsk> {
+/// Asks elastauth itself, past the gateway: in proxy mode as a client, else as a gateway.
+pub(super) async fn ask(way: &Way, names: &Names, mode: Option<Mode>) -> Result<Check, CannotAsk> {
     let user = names.users.first().map_or("Remote-User", String::as_str);
     let check = |verdict, seen: String| Ok(Check::new(Subject::Direct, verdict, seen));
     for (what, key) in [
@@ -15,7 +15,9 @@ pub(super) async fn ask(way: &Way, names: &Names) -> Result<Check, CannotAsk> {
     ] {
         let mut probe = Probe::get(&[(user, FORGED_USER)]);
         probe.headers.extend(Probe::get(key.as_slice()).headers);
-        probe.path = Some("/elastauth/forward-auth".to_owned());
+        if mode != Some(Mode::Proxy) {
+            probe.path = Some("/elastauth/forward-auth".to_owned());
+        }
         let answer = way.ask(probe).await?;
         let shown = answer.shown();
         match (answer.status.as_u16(), answer.code().as_deref()) {

@@ -61,6 +61,22 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+/// How elastauth works at an address, as its health says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    AuthOnly,
+    Proxy,
+}
+
+impl Mode {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::AuthOnly => "auth-only",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
 /// Headers that only the applications behind a gateway send.
 const OF_APPLICATIONS: [&str; 5] = [
     "x-elastic-product",
@@ -104,6 +120,15 @@ impl Answer {
         self.status == other.status
             && self.code() == other.code()
             && self.is_from_application() == other.is_from_application()
+    }
+
+    /// The mode of the elastauth whose health this is.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        let health: Value = serde_json::from_slice(&self.body).ok()?;
+        let is_health = self.status == StatusCode::OK && health.get("status")? == "OK";
+        let mut modes = [Mode::AuthOnly, Mode::Proxy].into_iter();
+        let said = health.get("mode")?.as_str()?;
+        modes.find(|mode| is_health && mode.text() == said)
     }
 
     /// Where a redirect leads.
@@ -173,6 +198,14 @@ pub(super) enum Subject {
     WebSocket,
     /// elastauth's own port.
     Direct,
+    /// In proxy mode: endpoints of gateways, whose answers hold a login.
+    Endpoints,
+    /// In proxy mode: pages of operators on a port of clients.
+    Pages,
+    /// In proxy mode: requests whose end is unclear.
+    Framing,
+    /// In proxy mode: for whom the cluster takes the session.
+    Cluster,
 }
 
 impl Subject {
@@ -193,6 +226,10 @@ impl Subject {
             Self::Preflight => "preflight",
             Self::WebSocket => "websocket",
             Self::Direct => "elastauth_port",
+            Self::Endpoints => "gateway_endpoints",
+            Self::Pages => "operator_pages",
+            Self::Framing => "framing",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -285,6 +322,24 @@ mod tests {
         );
         for other in [r#"{"code":"x"}"#, "", "Forbidden", "[1]"] {
             assert_eq!(answer(403, other, &[]).code(), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_mode_is_that_of_elastauths_own_health() {
+        let proxy = r#"{"status":"OK","mode":"proxy"}"#;
+        assert_eq!(answer(200, proxy, &[]).mode(), Some(Mode::Proxy));
+        let auth_only = r#"{"status":"OK","mode":"auth-only"}"#;
+        assert_eq!(answer(200, auth_only, &[]).mode(), Some(Mode::AuthOnly));
+        assert_eq!(answer(503, proxy, &[]).mode(), None);
+        for other in [
+            "",
+            "{}",
+            "[]",
+            r#"{"status":"OK"}"#,
+            r#"{"status":"OK","mode":"a"}"#,
+        ] {
+            assert_eq!(answer(200, other, &[]).mode(), None, "{other}");
         }
     }
 

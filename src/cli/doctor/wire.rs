@@ -20,8 +20,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -31,6 +31,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A whole answer. Traefik waits 30 s for an auth service that is silent; that long nobody looks at
 /// a terminal, and an answer that comes later says no more.
 const ANSWER: Duration = Duration::from_secs(15);
+/// From the status of an answer to the end of its connection.
+const CLOSE: Duration = Duration::from_secs(2);
 /// As much of a body as is looked at. elastauth's page has 3 KB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Requests of one run, so that a fault of ours is no load.
@@ -54,6 +56,14 @@ pub(super) struct Line<'a> {
     sender: SendRequest<Empty<Bytes>>,
     /// Reads and writes; `None` once it has ended.
     connection: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+}
+
+/// What comes back for bytes that are no good request.
+#[derive(Debug)]
+pub(super) struct RawAnswer {
+    /// `None` where the connection ended, or nothing came in time.
+    pub(super) status: Option<u16>,
+    pub(super) is_closed: bool,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -136,6 +146,65 @@ impl Way {
         self.sent.load(Relaxed)
     }
 
+    /// The same way for who asks for another host and path.
+    pub(super) fn for_host_of(self, other: &Self) -> Self {
+        Self {
+            host: other.host.clone(),
+            path: other.path.clone(),
+            ..self
+        }
+    }
+
+    /// The host of its requests.
+    pub(super) fn host(&self) -> &str {
+        self.host.to_str().unwrap_or_default()
+    }
+
+    /// The path of its requests.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether it leads to this machine over the loopback interface.
+    pub(super) async fn is_local(&self) -> bool {
+        let found = lookup_host(&self.address).await;
+        found.is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()))
+    }
+
+    /// Sends these bytes as they are over a connection of its own.
+    pub(super) async fn send(&self, bytes: &[u8]) -> Result<RawAnswer, CannotAsk> {
+        self.count()?;
+        let mut stream = self.connected().await?;
+        let mut read = Vec::new();
+        let status = timeout(ANSWER, async {
+            // Whoever refuses the first half may end the connection before the other.
+            let _refused = stream.write_all(bytes).await;
+            while !read.contains(&b'\n') && read.len() < MAX_BODY_BYTES {
+                let came = stream.read_buf(&mut read).await;
+                if !matches!(came, Ok(1..)) {
+                    return None;
+                }
+            }
+            let line = String::from_utf8_lossy(&read).into_owned();
+            line.split(' ').nth(1)?.parse().ok()
+        });
+        let Ok(status) = status.await else {
+            return Ok(RawAnswer {
+                status: None,
+                is_closed: false,
+            });
+        };
+        // An answer that never ends is no end either.
+        let ended = timeout(CLOSE, async {
+            let mut rest = [0; 4096];
+            while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+        });
+        Ok(RawAnswer {
+            status,
+            is_closed: ended.await.is_ok(),
+        })
+    }
+
     /// Sends one request over a connection of its own.
     pub(super) async fn ask(&self, probe: Probe) -> Result<Answer, CannotAsk> {
         self.open().await?.ask(probe).await
@@ -143,6 +212,18 @@ impl Way {
 
     /// Connects.
     pub(super) async fn open(&self) -> Result<Line<'_>, CannotAsk> {
+        let stream = self.connected().await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.failed(&format!("no connection: {}", chain(&error))))?;
+        Ok(Line {
+            way: self,
+            sender,
+            connection: Some(Box::pin(connection)),
+        })
+    }
+
+    async fn connected(&self) -> Result<Box<dyn Stream>, CannotAsk> {
         let connecting = async {
             let tcp = TcpStream::connect(&self.address).await?;
             tcp.set_nodelay(true)?;
@@ -150,19 +231,20 @@ impl Way {
                 None => Box::new(tcp),
                 Some((tls, name)) => Box::new(tls.connect(name.clone(), tcp).await?),
             };
-            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            let connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
-            Ok::<_, Box<dyn Error + Send + Sync>>((sender, connection))
+            Ok::<_, Box<dyn Error + Send + Sync>>(stream)
         };
-        let connected = timeout(CONNECT, connecting).await;
-        let (sender, connection) = connected
+        timeout(CONNECT, connecting)
+            .await
             .map_err(|_elapsed| self.failed("no connection in time"))?
-            .map_err(|error| self.failed(&format!("no connection: {}", chain(&*error))))?;
-        Ok(Line {
-            way: self,
-            sender,
-            connection: Some(connection),
-        })
+            .map_err(|error| self.failed(&format!("no connection: {}", chain(&*error))))
+    }
+
+    /// Counts a request.
+    fn count(&self) -> Result<(), CannotAsk> {
+        if self.sent.fetch_add(1, Relaxed) >= MAX_REQUESTS {
+            return Err(self.failed("more requests than the doctor may send"));
+        }
+        Ok(())
     }
 
     fn failed(&self, why: &str) -> CannotAsk {
@@ -174,9 +256,7 @@ impl Line<'_> {
     /// Sends one request and reads the answer, as far as it is looked at.
     pub(super) async fn ask(&mut self, probe: Probe) -> Result<Answer, CannotAsk> {
         let way = self.way;
-        if way.sent.fetch_add(1, Relaxed) >= MAX_REQUESTS {
-            return Err(way.failed("more requests than the doctor may send"));
-        }
+        way.count()?;
         let request = way.request(probe)?;
         let sender = &mut self.sender;
         let exchange = async {

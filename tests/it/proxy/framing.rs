@@ -17,7 +17,7 @@ fn login() -> String {
 }
 
 /// Requests that are refused before their body, and with which status.
-fn refused() -> Vec<(String, u16)> {
+pub(super) fn refused() -> Vec<(String, u16)> {
     let mut all = Vec::new();
     let login = login();
     let host = format!("host: es.example:9200\r\n{login}");
@@ -95,7 +95,7 @@ fn refused() -> Vec<(String, u16)> {
 }
 
 /// One answer with this status, in JSON, at the end of the connection.
-fn is_refusal(bytes: &[u8], status: u16) -> bool {
+pub(super) fn is_refusal(bytes: &[u8], status: u16) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;

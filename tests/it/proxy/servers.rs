@@ -1,8 +1,13 @@
 //! Where requests go on to, and what the program says about it.
 
-use super::setup::{OK, Setup, Upstream, header, request};
+use super::setup::{OK, Setup, Upstream, header, read_answer, request};
 use crate::support::stage::{GATEWAY_KEY, Plan, Stage};
+use elastauth::internals::{
+    demo::standin::{SERVICE_USER, StandIn},
+    shutdown::Tasks,
+};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 async fn answering() -> Upstream {
     Upstream::start(|mut connection| async move {
@@ -131,4 +136,104 @@ async fn a_check_and_an_explanation_know_the_servers() {
         "{checked}"
     );
     stage.cluster.forget_calls();
+}
+
+/// Asks under this host name.
+async fn ask(stage: &Stage, line: &str, host: &str) -> String {
+    let text = request(line, "alice", "").replace("es.example:9200", host);
+    let mut stream = stage.gateway().connect().await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    read_answer(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_takes_nothing_else_away() {
+    let (kibana, apm) = (answering().await, answering().await);
+    let stage = beside(&kibana, &apm).await;
+    assert!(ask(&stage, "GET /", "kibana.example").await.ends_with("ok"));
+    drop(kibana);
+    for _ in 0..3 {
+        let gone = ask(&stage, "GET /", "kibana.example").await;
+        assert!(gone.starts_with("HTTP/1.1 50"), "{gone}");
+        assert!(header(&gone, "retry-after").is_some(), "{gone}");
+        assert!(
+            ask(&stage, "GET /apm/a", "es.example")
+                .await
+                .ends_with("ok")
+        );
+        let whoami = ask(&stage, "GET /_security/_authenticate", "es.example").await;
+        assert!(whoami.contains("\"username\":\"alice\""), "{whoami}");
+    }
+    let log = stage.elastauth.log();
+    assert!(log.contains("no_connection"), "{log}");
+}
+
+/// Two clusters and their servers, chosen by the host of the request or by its path.
+#[tokio::test]
+async fn several_clusters_and_their_servers_are_found_by_host_and_path() {
+    let tasks = Tasks::default();
+    let (logs, search) = (answering().await, answering().await);
+    let kibana = answering().await;
+    let other = StandIn::start(&tasks).await.unwrap();
+    let section = |name: &str, cluster: &StandIn, upstream: &Upstream, rest: &str| {
+        format!(
+            "  {name}:\n    hosts: [\"{}\"]\n    username: {SERVICE_USER}\n    \
+             password: {}\n    group_mappings: {{dev: [editor]}}\n    \
+             proxy: {{elasticsearch_url: \"http://127.0.0.1:{}\"}}\n{rest}",
+            cluster.url(),
+            cluster.service_password(),
+            upstream.port,
+        )
+    };
+    let own = StandIn::start(&tasks).await.unwrap();
+    let beside = format!(
+        "    match: {{hosts: [logs.example]}}\n    upstreams:\n      - {{name: kibana, url: \
+         \"http://127.0.0.1:{}/base\", match: {{paths: [/kibana]}}}}\n",
+        kibana.port
+    );
+    let more = format!(
+        "proxy: {{enabled: true}}\naccess_log: json\nclusters:\n{}{}",
+        section("logs", &own, &logs, &beside),
+        section("search", &other, &search, "    match: {paths: [/search]}\n"),
+    );
+    let stage = Stage::planned(Plan {
+        more: &more,
+        ..Plan::default()
+    })
+    .await;
+    for (line, host, at, seen, cluster) in [
+        ("GET /a", "logs.example", &logs, "GET /a ", &own),
+        (
+            "GET /search/a",
+            "s.example",
+            &search,
+            "GET /search/a ",
+            &other,
+        ),
+        (
+            "GET /kibana/a",
+            "logs.example",
+            &kibana,
+            "GET /base/kibana/a ",
+            &own,
+        ),
+    ] {
+        let answer = ask(&stage, line, host).await;
+        assert!(answer.ends_with("\r\n\r\nok"), "{line} {host}: {answer}");
+        let head = at.head();
+        assert!(head.starts_with(seen), "{line} {host}: {head}");
+        let login = header(&head, "authorization").unwrap().parse().unwrap();
+        // Each cluster has a login of its own.
+        assert!(cluster.accepts(&login), "{line} {host}");
+        let both = [&own, &other]
+            .iter()
+            .filter(|one| one.accepts(&login))
+            .count();
+        assert_eq!(both, 1, "{line} {host}");
+    }
+    let nobody = ask(&stage, "GET /a", "unknown.example").await;
+    assert!(
+        nobody.contains("\"code\":\"no_cluster\"") || nobody.starts_with("HTTP/1.1 4"),
+        "{nobody}"
+    );
 }
