@@ -137,6 +137,11 @@ impl Request {
         &self.headers
     }
 
+    /// The table of its headers, for those of the answer.
+    pub(crate) fn into_headers(self) -> HeaderMap {
+        self.headers
+    }
+
     /// The client's method, cut to 32 bytes.
     #[must_use]
     pub fn method(&self) -> Option<Cow<'_, str>> {

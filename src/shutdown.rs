@@ -1,7 +1,14 @@
 //! The end of the program: tasks that must finish are tracked here, and all of them learn of the
 //! end at the same time.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Settings of the end.
@@ -16,8 +23,22 @@ pub struct Config {
 /// The tracked spawner. Clones share one end.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
+    ended: Arc<Ended>,
     ending: CancellationToken,
     tracker: TaskTracker,
+}
+
+/// Whether the end has begun. Each request asks: the token has a lock, which all would share.
+#[derive(Debug, Default)]
+struct Ended {
+    itself: AtomicBool,
+    within: Option<Arc<Ended>>,
+}
+
+impl Ended {
+    fn is_set(&self) -> bool {
+        self.itself.load(SeqCst) || self.within.as_ref().is_some_and(|within| within.is_set())
+    }
 }
 
 impl Tasks {
@@ -26,6 +47,10 @@ impl Tasks {
     #[must_use]
     pub fn branch(&self) -> Self {
         Self {
+            ended: Arc::new(Ended {
+                itself: AtomicBool::new(false),
+                within: Some(Arc::clone(&self.ended)),
+            }),
             ending: self.ending.child_token(),
             tracker: self.tracker.clone(),
         }
@@ -42,6 +67,8 @@ impl Tasks {
 
     /// Begins the end. Tasks that wait on [`Self::ending`] finish their current work.
     pub fn end(&self) {
+        // First: whoever is woken by the token sees it.
+        self.ended.itself.store(true, SeqCst);
         self.ending.cancel();
         self.tracker.close();
     }
@@ -60,7 +87,7 @@ impl Tasks {
     /// Whether the end has begun.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.ending.is_cancelled()
+        self.ended.is_set()
     }
 
     /// How many tasks are running.

@@ -19,6 +19,9 @@ const MAX_BYTES: usize = 4_000;
 /// (`date`, `content-length`), with some room.
 const FIXED_BYTES: usize = 256;
 
+/// The table of a request with more headers than a browser behind two gateways sends.
+const LARGE: usize = 64;
+
 /// Tells Envoy to take this header from the client's request: with it, a client whose user has
 /// `run_as` could act as somebody else.
 const REMOVE: (HeaderName, HeaderValue) = (
@@ -30,15 +33,31 @@ const REMOVE: (HeaderName, HeaderValue) = (
 /// is empty: behind a body, Caddy and nginx open a
 /// new connection for every auth request.
 #[must_use]
-pub(crate) fn grant(grant: &Grant, names: &headers::Config) -> Response {
+pub(crate) fn grant(grant: &Grant, names: &headers::Config, table: HeaderMap) -> Response {
     let mut response = Response::new(Body::default());
-    *response.headers_mut() = headers(grant.credential().authorization(), grant.identity(), names);
+    let login = grant.credential().authorization();
+    *response.headers_mut() = headers(login, grant.identity(), names, table);
     response
 }
 
-fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Config) -> HeaderMap {
-    // Eight come from here, two from the HTTP layer.
-    let mut headers = HeaderMap::with_capacity(10);
+/// Uses the table of the request again, which hyper then uses for the next one. A large one is
+/// given back to the system: an idle connection would keep it.
+fn cleared(mut table: HeaderMap) -> HeaderMap {
+    if table.capacity() > LARGE {
+        // Eight come from here, two from the HTTP layer.
+        return HeaderMap::with_capacity(10);
+    }
+    table.clear();
+    table
+}
+
+fn headers(
+    authorization: &HeaderValue,
+    identity: &Identity,
+    names: &headers::Config,
+    table: HeaderMap,
+) -> HeaderMap {
+    let mut headers = cleared(table);
     let user = identity.user().as_str();
     // The first takes its room below; the others repeat the name.
     let repeated = (names.users.len().saturating_sub(1)) * user.len();
@@ -124,7 +143,8 @@ mod tests {
                 )
             })
             .collect();
-        headers(&LOGIN, &headers::identity(&asked), &names)
+        let identity = headers::identity(&asked);
+        headers(&LOGIN, &identity, &names, asked)
     }
 
     fn size(headers: &HeaderMap) -> usize {
@@ -160,6 +180,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_the_request_is_left_and_no_large_table_is_kept() {
+        let names = headers::Config::default();
+        let alice = Identity::of_provider("main", "alice", &[]);
+        let usual = headers(&LOGIN, &alice, &names, HeaderMap::new());
+        for others in [3, 100] {
+            let mut table = HeaderMap::new();
+            table.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+            for n in 0..others {
+                let name = HeaderName::try_from(format!("x-{n}")).unwrap();
+                table.append(&name, HeaderValue::from_static("1"));
+                table.append(&name, HeaderValue::from_static("2"));
+            }
+            let answer = headers(&LOGIN, &alice, &names, table);
+            assert!(answer.iter().eq(usual.iter()), "{answer:?}");
+            assert!(answer.capacity() <= LARGE);
+        }
+    }
+
+    #[test]
     fn groups_are_separated_as_in_the_request_and_every_user_header_is_set() {
         let names = headers::Config {
             users: ["x-upn", "remote-user"].map(HeaderName::from_static).into(),
@@ -171,6 +210,7 @@ mod tests {
                 &LOGIN,
                 &Identity::of_provider("main", "alice", groups),
                 &names,
+                HeaderMap::new(),
             )
         };
         let answer = answered(&["a,b", "c"]);

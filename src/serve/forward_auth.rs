@@ -1,11 +1,17 @@
 //! A gateway's auth request and its answer.
 
-use super::{connection::PeerConnection, decide::decide, observe::About};
+use super::{
+    connection::PeerConnection,
+    decide::decide,
+    observe::{About, DecisionSpan},
+};
 use crate::{
+    flow::{Decision, RefusedRequest},
+    net::trust::Distrust,
     request::{Protocol, Request, random_id},
     respond::{self, RefusalContext, Response},
 };
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use std::borrow::Cow;
 
 /// Answers an auth request of any protocol. Its own method, path, query and body decide nothing:
@@ -25,22 +31,40 @@ pub(super) async fn answer(
         // On the heap, so that only a recorded request carries the room for it.
         Some(span) => Box::pin(span.within(deciding())).await,
     };
+    match &decision.result {
+        Ok(grant) => {
+            let about = About {
+                peer: connection.peer,
+                protocol,
+                request: request.as_ref().ok(),
+                // Only a refusal has to be found again.
+                request_id: "",
+                signs_in: false,
+            };
+            service.observer.decided(&decision, &about, span);
+            let table = request.map_or_else(|_| HeaderMap::new(), Request::into_headers);
+            respond::grant(grant, &service.identity_headers, table)
+        }
+        Err(why) => refused(connection, protocol, &request, (&decision, why), span),
+    }
+}
+
+fn refused(
+    connection: &PeerConnection,
+    protocol: Protocol,
+    request: &Result<Request, Distrust>,
+    (decision, why): (&Decision, &RefusedRequest),
+    span: Option<DecisionSpan>,
+) -> Response {
+    let service = &connection.service;
     // Nothing that an untrusted peer sends is read.
     let request = request.as_ref().ok();
-    let request_id = match &decision.result {
-        // Only a refusal has to be found again.
-        Ok(_) => Cow::Borrowed(""),
-        Err(_) => request
-            .and_then(Request::id)
-            .map_or_else(|| random_id().into(), Cow::Borrowed),
-    };
-    let sign_in = match (&decision.result, request) {
-        (Err(refused), Some(request)) if refused.lacks_a_sign_in() => {
-            let login_url = service.login_url.load();
-            login_url.as_ref().and_then(|url| url.for_browser(request))
-        }
-        _ => None,
-    };
+    let request_id = request
+        .and_then(Request::id)
+        .map_or_else(|| random_id().into(), Cow::Borrowed);
+    let sign_in = request
+        .filter(|_| why.lacks_a_sign_in())
+        .and_then(|request| service.login_url.load().as_ref()?.for_browser(request));
     let about = About {
         peer: connection.peer,
         protocol,
@@ -48,19 +72,16 @@ pub(super) async fn answer(
         request_id: &request_id,
         signs_in: sign_in.is_some(),
     };
-    service.observer.decided(&decision, &about, span);
-    match &decision.result {
-        Ok(grant) => respond::grant(grant, &service.identity_headers),
-        Err(refused) => respond::refuse(
-            refused.refusal(),
-            &RefusalContext {
-                protocol,
-                wants_page: request.is_some_and(Request::wants_page),
-                sign_in: sign_in.as_ref(),
-                takes_tokens: service.flow.providers.oidc().is_some(),
-                request_id: &request_id,
-                now: service.clock.now(),
-            },
-        ),
-    }
+    service.observer.decided(decision, &about, span);
+    respond::refuse(
+        why.refusal(),
+        &RefusalContext {
+            protocol,
+            wants_page: request.is_some_and(Request::wants_page),
+            sign_in: sign_in.as_ref(),
+            takes_tokens: service.flow.providers.oidc().is_some(),
+            request_id: &request_id,
+            now: service.clock.now(),
+        },
+    )
 }

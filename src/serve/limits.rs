@@ -24,8 +24,8 @@ pub(super) struct ListenerLimits {
     /// answer.
     pub(super) drain: Duration,
     /// Gateways pass on what clients send, and hyper's own limit of 100 turns that into a 431 for
-    /// the user. nginx and Traefik take more than this from a client, but each slot costs every
-    /// request a little.
+    /// the user. Browsers and chains of proxies stay below 60; hyper fills a table of so many
+    /// entries, twice, for every request.
     pub(super) headers: usize,
     /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the
     /// answer: the connection of a gateway that lost power is closed.
@@ -159,7 +159,7 @@ impl Default for ListenerLimits {
             idle: Duration::from_mins(75),
             decision: Duration::from_secs(2),
             drain: Duration::from_secs(5),
-            headers: 500,
+            headers: 160,
             ping: Duration::from_mins(1),
             pong: Duration::from_secs(20),
             // A gateway's connection lasts, and has no bodies.

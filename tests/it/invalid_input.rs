@@ -216,7 +216,7 @@ async fn groups_are_read_as_bytes_and_never_give_more_than_they_say() {
 }
 
 #[tokio::test]
-async fn headers_in_hundreds_are_taken_and_in_thousands_refused() {
+async fn headers_in_many_are_taken_and_in_hundreds_refused() {
     let stage = Stage::usual().await;
     let with = |count: usize, length: usize| {
         let mut asked = question(
@@ -231,11 +231,11 @@ async fn headers_in_hundreds_are_taken_and_in_thousands_refused() {
         }
         asked
     };
-    for (count, length) in [(150, 8), (400, 8), (1, 30_000)] {
+    for (count, length) in [(100, 8), (150, 8), (1, 30_000)] {
         let answer = stage.send(stage.gateway(), with(count, length)).await;
         assert!(stage.works(&answer), "{count} headers: {answer:?}");
     }
-    for (count, length) in [(600, 8), (1, 70_000), (100, 1_000)] {
+    for (count, length) in [(161, 8), (600, 8), (1, 70_000), (100, 1_000)] {
         let answer = stage.gateway().send(with(count, length)).await.unwrap();
         assert_eq!(
             (answer.status.as_u16(), answer.body.len()),

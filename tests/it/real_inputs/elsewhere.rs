@@ -54,7 +54,7 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[
                 test: "real_inputs::told::a_name_that_is_refused_is_shown_to_operators_alone",
             },
             Held {
-                input: "more than 500 headers, or more than 64 KB of them",
+                input: "more than 160 headers, or more than 64 KB of them",
                 answer: "431, and a WARN at most once a second",
                 test: "real_inputs::told::headers_that_are_too_large_leave_a_line",
             },

@@ -294,7 +294,7 @@ async fn headers_that_are_too_large_leave_a_line() {
     let log = program.elastauth.log();
     let line = log.lines().find(|line| line.contains(told)).unwrap();
     assert!(
-        line.contains("max_bytes=65536") && line.contains("max_headers=500"),
+        line.contains("max_bytes=65536") && line.contains("max_headers=160"),
         "{line}"
     );
     assert!(!log.contains("xxxx"), "what was sent is not repeated");
