@@ -6,6 +6,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod config;
+mod digest;
 mod logout;
 mod notice_shares;
 mod policy;

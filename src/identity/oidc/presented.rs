@@ -50,6 +50,14 @@ impl TokenPlace {
     }
 }
 
+/// What is where a token may be. Whether its bytes are those of tokens is asked only about one that
+/// is not remembered: what is remembered was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Candidate<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) slot: TokenPlace,
+}
+
 /// A token of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Presented<'a> {
@@ -65,9 +73,17 @@ pub(super) struct TokenPlaces {
     pub(super) id: Option<CookieName>,
 }
 
-/// The tokens of a request. Almost always it is one.
+/// What a request has. Almost always it is one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found<'a> {
+pub(super) enum Found<'a> {
+    One(Candidate<'a>),
+    /// There were several candidates, and at least one is a token.
+    Several(Tokens<'a>),
+}
+
+/// Tokens of a request with several candidates.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Tokens<'a> {
     pub(super) first: Presented<'a>,
     /// The others, in the order in which they count.
     pub(super) others: Vec<Presented<'a>>,
@@ -100,28 +116,26 @@ impl TokenPlaces {
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
             .filter_map(|pair| self.cookie(pair));
-        let (mut found, mut is_other) = (None::<Found<'a>>, false);
-        for (token, slot) in bearers.chain(named).chain(cookies) {
-            let text = std::str::from_utf8(token).ok();
-            let Some(token) = text.filter(|text| !text.is_empty() && all_of_tokens(text)) else {
-                is_other = true;
-                continue;
-            };
-            let one = Presented { token, slot };
-            match &mut found {
-                None => {
-                    found = Some(Found {
-                        first: one,
-                        others: Vec::new(),
-                    });
-                }
-                Some(found) => found.add(one)?,
-            }
+        let mut candidates = bearers
+            .chain(named)
+            .chain(cookies)
+            .map(|(text, slot)| Candidate { text, slot });
+        let Some(first) = candidates.next() else {
+            return Ok(None);
+        };
+        let Some(second) = candidates.next() else {
+            return Ok(Some(Found::One(first)));
+        };
+        let all = [first, second].into_iter().chain(candidates);
+        let mut tokens = all.filter_map(|candidate| candidate.token().ok());
+        let mut found = Tokens {
+            first: tokens.next().ok_or(RefusedToken::Alphabet)?,
+            others: Vec::new(),
+        };
+        for token in tokens {
+            found.add(token)?;
         }
-        match found {
-            None if is_other => Err(RefusedToken::Alphabet),
-            found => Ok(found),
-        }
+        Ok(Some(Found::Several(found)))
     }
 
     /// The token of one cookie, if it is one of ours.
@@ -146,7 +160,37 @@ impl TokenPlaces {
     }
 }
 
+impl<'a> Candidate<'a> {
+    /// What a token is made of.
+    pub(super) fn token(self) -> Result<Presented<'a>, RefusedToken> {
+        let text = std::str::from_utf8(self.text).ok();
+        let token = text.filter(|text| !text.is_empty() && all_of_tokens(text));
+        let token = token.ok_or(RefusedToken::Alphabet)?;
+        Ok(Presented {
+            token,
+            slot: self.slot,
+        })
+    }
+}
+
+impl<'a> From<Presented<'a>> for Candidate<'a> {
+    fn from(Presented { token, slot }: Presented<'a>) -> Self {
+        let text = token.as_bytes();
+        Self { text, slot }
+    }
+}
+
 impl<'a> Found<'a> {
+    pub(super) fn all(&self) -> impl Iterator<Item = Candidate<'a>> {
+        let (one, several) = match self {
+            Self::One(candidate) => (Some(*candidate), None),
+            Self::Several(tokens) => (None, Some(tokens.all().map(Candidate::from))),
+        };
+        one.into_iter().chain(several.into_iter().flatten())
+    }
+}
+
+impl<'a> Tokens<'a> {
     pub(super) fn all(&self) -> impl Iterator<Item = Presented<'a>> {
         std::iter::once(self.first).chain(self.others.iter().copied())
     }
@@ -176,8 +220,8 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Without an early return and without a branch, so that the compiler checks many bytes at once:
-/// every request with a token is checked here.
+/// Without an early return and without a branch, so that the compiler checks many bytes at once: a
+/// flood of unknown tokens is checked here.
 fn all_of_tokens(text: &str) -> bool {
     let fits = |byte: u8| {
         byte.is_ascii_alphanumeric()
@@ -222,12 +266,12 @@ mod tests {
             access: CookieName::parse("access_token"),
             id: CookieName::parse("id_token"),
         };
-        let found = places.find(&headers)?;
-        let shown = |found: Found<'_>| {
-            let one = |one: Presented<'_>| (one.token.to_owned(), one.slot);
-            found.all().map(one).collect()
+        let Some(found) = places.find(&headers)? else {
+            return Ok(Vec::new());
         };
-        Ok(found.map(shown).unwrap_or_default())
+        let tokens = found.all().map(Candidate::token);
+        let shown = |one: Presented<'_>| (one.token.to_owned(), one.slot);
+        tokens.map(|token| token.map(shown)).collect()
     }
 
     fn found(pairs: &[(&'static str, &str)]) -> Result<Option<(String, TokenPlace)>, RefusedToken> {

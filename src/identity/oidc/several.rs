@@ -5,7 +5,7 @@
 //! guessed: two tokens that are accepted and name different users are refused.
 
 use super::{
-    presented::{Found, TokenPlace},
+    presented::{TokenPlace, Tokens},
     refused::RefusedToken,
     tokens::Oidc,
 };
@@ -19,19 +19,22 @@ use crate::{
 impl Oidc {
     pub(super) async fn judge_several(
         &self,
-        found: Found<'_>,
+        tokens: Tokens<'_>,
         allowed: &AllowedProviders,
     ) -> Result<Identity, Rejected> {
+        if tokens.others.is_empty() {
+            return self.judge(tokens.first.into(), allowed).await;
+        }
         let mut accepted: Option<(Identity, TokenPlace)> = None;
         let mut refused: Option<Rejected> = None;
-        for presented in found.all() {
+        for presented in tokens.all() {
             let is_below = (accepted.as_ref()).is_some_and(|(_, slot)| *slot < presented.slot);
             // A provider is not asked about what would not count: the cookie of another application
             // would cost a call each time.
             if is_below && self.provider_asked(presented.token, allowed) == Some(true) {
                 continue;
             }
-            match (self.judge(presented, allowed).await, &accepted) {
+            match (self.judge(presented.into(), allowed).await, &accepted) {
                 (Ok(identity), None) => accepted = Some((identity, presented.slot)),
                 (Ok(identity), Some((first, _))) if !is_same_user(first, &identity) => {
                     let user = |one: &Identity| Shown::text(one.user().as_str());

@@ -2,8 +2,9 @@
 
 use super::{
     config::{Config, OidcProviderConfig},
+    digest::{Digest, DigestKey},
     notice_shares::NoticeSource,
-    presented::{CookieName, Presented, TokenPlace, TokenPlaces},
+    presented::{Candidate, CookieName, Found, Presented, TokenPlaces},
     provider::{Judged, OidcProvider},
     refused::{LogoutError, RefusedToken},
 };
@@ -17,7 +18,6 @@ use crate::{
     single_flight::{Full, SingleFlight},
     telemetry::Telemetry,
 };
-use aws_lc_rs::digest::{self, SHA256};
 use http::{HeaderMap, HeaderName};
 use quick_cache::{Weighter, sync::Cache};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -45,13 +45,11 @@ pub struct Oidc {
     providers: Vec<Arc<OidcProvider>>,
     by_issuer: HashMap<Box<str>, usize>,
     places: TokenPlaces,
+    digests: DigestKey,
     remembered: Arc<Cache<Digest, Remembered, Bytes>>,
     asked: SingleFlight<Digest, (), Result<Identity, Rejected>>,
     clock: Clock,
 }
-
-/// Of a token and where it was found. It is no secret: the token cannot be computed from it.
-type Digest = [u8; 32];
 
 #[derive(Clone)]
 struct Remembered {
@@ -112,7 +110,8 @@ impl Oidc {
     /// request is none of another site: for that the browser asks first, and without cookies.
     pub(crate) fn is_in_cookie(&self, headers: &HeaderMap) -> bool {
         let found = self.places.find(headers).ok().flatten();
-        found.is_some_and(|found| found.first.slot.is_cookie())
+        let first = found.and_then(|found| found.all().next());
+        first.is_some_and(|first| first.slot.is_cookie() && first.token().is_ok())
     }
 
     /// Asks nothing yet: a provider that is away at start-up is no error.
@@ -143,6 +142,7 @@ impl Oidc {
                 access: config.access_token_cookie,
                 id: config.id_token_cookie,
             },
+            digests: DigestKey::random(),
             remembered: Arc::new(Cache::with_weighter(
                 config.remembered_bytes / USUAL_BYTES,
                 config.remembered_bytes as u64,
@@ -190,28 +190,31 @@ impl Oidc {
         let Some(found) = self.places.find(headers)? else {
             return Ok(None);
         };
-        let outcome = if found.others.is_empty() {
-            self.judge(found.first, allowed).await
-        } else {
-            Box::pin(self.judge_several(found, allowed)).await
+        let outcome = match found {
+            Found::One(candidate) => self.judge(candidate, allowed).await,
+            Found::Several(tokens) => Box::pin(self.judge_several(tokens, allowed)).await,
         };
         outcome.map(Some)
     }
 
     pub(super) async fn judge(
         &self,
-        presented: Presented<'_>,
+        candidate: Candidate<'_>,
         allowed: &AllowedProviders,
     ) -> Result<Identity, Rejected> {
-        let digest = digest_of(presented);
+        let digest = self.digest_of(candidate);
         match self.recall(&digest) {
             Some(Ok(known)) if !allowed.allow(known.provider().name()) => {
                 Err(RefusedToken::OtherGateway.into())
             }
             Some(known) => known,
             // Boxed: what is rare must not make every request's future large.
-            None => Box::pin(self.first_sight(presented, digest, allowed)).await,
+            None => Box::pin(self.first_sight(candidate.token()?, digest, allowed)).await,
         }
+    }
+
+    fn digest_of(&self, candidate: Candidate<'_>) -> Digest {
+        self.digests.digest(candidate.text, candidate.slot)
     }
 
     /// Forgets what a provider said about the request's token, if it was asked a second ago or
@@ -223,12 +226,11 @@ impl Oidc {
         let now = self.clock.now();
         let was_a_while_ago =
             |asked: Timestamp| now.since(asked).is_none_or(|past| past >= ASKED_AGAIN);
-        let forgets = |presented| {
-            let removed = self
-                .remembered
-                .remove_if(&digest_of(presented), |remembered| {
-                    remembered.asked.is_some() && was_a_while_ago(remembered.judged)
-                });
+        let forgets = |candidate| {
+            let digest = self.digest_of(candidate);
+            let removed = self.remembered.remove_if(&digest, |remembered| {
+                remembered.asked.is_some() && was_a_while_ago(remembered.judged)
+            });
             removed.is_some()
         };
         found.all().fold(false, |any, one| any | forgets(one))
@@ -462,19 +464,4 @@ impl fmt::Debug for Oidc {
             .field("remembered", &self.remembered.len())
             .finish_non_exhaustive()
     }
-}
-
-fn digest_of(presented: Presented<'_>) -> Digest {
-    let mut context = digest::Context::new(&SHA256);
-    // An ID token that was accepted in its cookie is not accepted as a bearer token.
-    context.update(match presented.slot {
-        TokenPlace::Bearer => b"b",
-        TokenPlace::Header => b"h",
-        TokenPlace::AccessCookie => b"a",
-        TokenPlace::IdCookie => b"i",
-    });
-    context.update(presented.token.as_bytes());
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
 }
