@@ -6,7 +6,9 @@
 mod check;
 mod clients;
 mod clusters;
+mod cores;
 mod crowd;
+mod decision;
 mod first;
 mod gateways;
 mod known;
@@ -33,6 +35,7 @@ const EXAMPLES: &[&str] = &[
     "bare_logins",
     "bare_proxy",
     "crowd",
+    "floor",
     "parking_calls",
     "peers",
     "plain_upstream",
@@ -49,6 +52,8 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("start", start),
         ("check", check::run),
         ("known", known::run),
+        ("users", known::users),
+        ("floor", known::floor),
         ("traces", known::traces),
         ("million", known::million),
         ("tokens", tokens::run),

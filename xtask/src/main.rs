@@ -34,8 +34,9 @@ cargo xtask links            check that the links of all pages lead somewhere, a
 cargo xtask site             the documentation as a site with a search, in target/site; nothing in it is from elsewhere
 cargo xtask deploy           check the chart and the compose file below deploy/, and start what the compose file describes
 cargo xtask fuzz [--seconds N]  malformed tokens, answers and HTTP/2 frames from a new seed, each for a minute or N seconds
-cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
-                             redis, recheck, crowd, peers, build
+cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, users, floor, traces, million, tokens, first,
+                             newcomers, rotation, redis, recheck, crowd, peers, build and others; known, users and tokens
+                             compare with an earlier program too, whose path is in ELASTAUTH_BASELINE
 cargo xtask interleavings    tests/interleavings with more steps, for minutes; --broken [TEXT] lets it find broken variants of the program
 cargo xtask dist [--target T] [--once]
                              the program as it is shipped, in target/dist: static, built twice and compared; --once builds it once

@@ -1,17 +1,23 @@
-//! Known users: the hot path against a bare hyper server that returns a constant, and one user
-//! against a million.
+//! Known users: one, few and many against a bare hyper server that returns a constant, with traces,
+//! and a million against one.
 
 use super::{
     clients::at_once,
+    cores::Cores,
+    decision::{Aim, Contest},
     median, mega, now,
-    rounds::{Load, Named, against, wrk},
-    server::{Connection, Elastauth, Running, example},
+    rounds::{Load, Named, Requests, against, wrk, wrk_apart},
+    server::{Connection, Elastauth, Running, built, example, example_of},
 };
 use anyhow::ensure;
 use std::net::SocketAddr;
 
 const ROUNDS: usize = 5;
 const USERS: usize = 1_000_000;
+/// In clear: the hash that a real cluster would get costs us most of a millisecond a user and is
+/// not what is measured here.
+const WITHOUT_CHECKS: &str = "cache:\n  capacity: 1200000\n  expiration: 24h\n\
+                              credentials:\n  hash: off\n  rotation: 0\n";
 
 /// What a gateway sends along: the identity and the usual company.
 const COMPANY: &[(&str, &str)] = &[
@@ -30,23 +36,52 @@ const COMPANY: &[(&str, &str)] = &[
     ("Accept-Encoding", "gzip"),
 ];
 
-/// elastauth against bare hyper: requests a second and processor time a request.
+/// One user whose request is always the same.
 pub(super) fn run() -> anyhow::Result<()> {
-    let (cluster, bare) = (example("yes_cluster")?, example("bare_hyper")?);
-    let elastauth = Elastauth::start(&format!("http://{}", cluster.address), "")?;
-    fill(elastauth.address, 1)?;
-    let found = against(
-        ROUNDS,
-        ("elastauth", &elastauth),
-        ("bare hyper", &bare),
-        |server| load(server, 1),
-    )?;
+    let cluster = example("yes_cluster")?;
+    let contest = Contest::start(&cluster, "")?;
+    contest.prepare(|elastauth| fill(elastauth.address, 1))?;
+    let aim = Aim::Bare {
+        rate: 0.95,
+        cpu: 1.07,
+    };
+    contest.run("known user", 7, Requests::Same(&head(0)), aim)?;
+    Ok(())
+}
+
+/// Users drawn evenly: few, more than the memo has place for, and a million.
+pub(super) fn users() -> anyhow::Result<()> {
+    let cluster = example("yes_cluster")?;
+    let contest = Contest::start(&cluster, WITHOUT_CHECKS)?;
+    let few = Aim::Bare {
+        rate: 0.85,
+        cpu: 1.15,
+    };
+    for (users, aim) in [
+        (2_000, few),
+        (40_000, Aim::Baseline),
+        (USERS, Aim::Baseline),
+    ] {
+        contest.prepare(|elastauth| fill(elastauth.address, users))?;
+        let requests = drawn(users);
+        let what = format!("{users} users drawn evenly");
+        contest.run(&what, ROUNDS, Requests::Drawn(&requests), aim)?;
+    }
+    Ok(())
+}
+
+/// What remains without HTTP: a loop that reads what comes and writes fixed bytes.
+pub(super) fn floor() -> anyhow::Result<()> {
+    let cores = Cores::of_this_machine()?;
+    let start = |name| example_of(&mut cores.server(built(&format!("examples/{name}"))));
+    let (floor, bare) = (start("floor")?, start("bare_hyper")?);
+    let head = head(0);
+    let found = against(7, ("the loop", &floor), ("bare hyper", &bare), |server| {
+        wrk_apart(&cores, server, Requests::Same(&head))
+    })?;
     println!(
-        "known user, requests/s against bare hyper: {} (aim: at least 0.95)",
-        median(&mut found.rates()).1
-    );
-    println!(
-        "known user, CPU a request against bare hyper: {} (aim: at most 1.05)",
+        "a loop that reads and writes fixed bytes against bare hyper: rate {}, CPU {}",
+        median(&mut found.rates()).1,
         median(&mut found.costs()).1
     );
     Ok(())
@@ -101,10 +136,7 @@ fn compare(what: &str, aim: &str, one: Named<'_>, other: Named<'_>) -> anyhow::R
 /// A million known users: memory, and the rate against that with one.
 pub(super) fn million() -> anyhow::Result<()> {
     let cluster = example("yes_cluster")?;
-    // In clear: the hash that a real cluster would get costs us most of a millisecond a user and is
-    // not what is measured here.
-    let more = "cache:\n  capacity: 1200000\n  expiration: 24h\ncredentials:\n  hash: off\n  rotation: 0\n";
-    let elastauth = Elastauth::start(&format!("http://{}", cluster.address), more)?;
+    let elastauth = Elastauth::start(&format!("http://{}", cluster.address), WITHOUT_CHECKS)?;
     let idle = elastauth.resident_kib()?;
     let begun = now();
     fill(elastauth.address, USERS)?;
@@ -158,14 +190,33 @@ fn head(user: usize) -> String {
 
 /// One round of wrk: 64 connections, 5 s, users drawn at random.
 pub(super) fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
+    wrk(server, &drawn(users))
+}
+
+/// A script of wrk that draws users evenly. The requests of some ten thousand are made before the
+/// load begins: making one takes a client as long as the server needs for its answer.
+fn drawn(users: usize) -> String {
+    const MADE_BEFORE: usize = 50_000;
     let company = COMPANY.iter().fold(String::new(), |text, (name, value)| {
         text + name + ": " + value + "\\r\\n"
     });
-    let script = format!(
-        "local tail = '{company}\\r\\n'\nfunction init() math.randomseed(os.time()) end\n\
-         function request()\n  local u = 'user-' .. math.random(0, {})\n\
-         return 'GET /elastauth/forward-auth HTTP/1.1\\r\\nHost: bench\\r\\nRemote-User: ' .. u .. '\\r\\nRemote-Email: ' .. u .. '@example.org\\r\\n' .. tail\nend\n",
-        users - 1
+    let make = format!(
+        "local tail = '{company}\\r\\n'\n\
+         local function make(number)\n  local u = 'user-' .. number\n  \
+         return 'GET /elastauth/forward-auth HTTP/1.1\\r\\nHost: bench\\r\\nRemote-User: ' .. u .. \
+         '\\r\\nRemote-Email: ' .. u .. '@example.org\\r\\n' .. tail\nend\n"
     );
-    wrk(server, &script)
+    let last = users - 1;
+    if users <= MADE_BEFORE {
+        format!(
+            "{make}local made = {{}}\nfunction init()\n  math.randomseed(os.time())\n  \
+             for number = 0, {last} do made[number] = make(number) end\nend\n\
+             function request() return made[math.random(0, {last})] end\n"
+        )
+    } else {
+        format!(
+            "{make}function init() math.randomseed(os.time()) end\n\
+             function request() return make(math.random(0, {last})) end\n"
+        )
+    }
 }

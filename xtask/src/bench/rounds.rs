@@ -1,6 +1,6 @@
-//! Two servers under the same load in turn, and how they compare within each round.
+//! Servers under the same load in turn, and how they compare within each round.
 
-use super::{now, server::Running};
+use super::{cores::Cores, now, server::Running};
 use crate::shell;
 use anyhow::{Context, ensure};
 use std::{process::Command, time::Duration};
@@ -46,24 +46,47 @@ pub(super) type Named<'a> = (&'a str, &'a Running);
 /// Rounds of the same load on both.
 pub(super) fn against(
     rounds: usize,
-    (name, one): Named<'_>,
-    (other_name, other): Named<'_>,
+    one: Named<'_>,
+    other: Named<'_>,
     load: impl Fn(&Running) -> anyhow::Result<Load>,
 ) -> anyhow::Result<Rounds> {
-    let mut found = Vec::new();
+    let found = among(rounds, &[one, other], load)?;
+    let [ours, theirs] = &*found else {
+        return Ok(Rounds(Vec::new()));
+    };
+    let pairs = ours.iter().copied().zip(theirs.iter().copied());
+    Ok(Rounds(pairs.collect()))
+}
+
+/// Rounds of the same load on all, each round in another order: no server always finds the machine
+/// as the same other one has left it. What each has shown, round by round.
+pub(super) fn among(
+    rounds: usize,
+    servers: &[Named<'_>],
+    load: impl Fn(&Running) -> anyhow::Result<Load>,
+) -> anyhow::Result<Vec<Vec<Load>>> {
+    let mut found = vec![Vec::new(); servers.len()];
     for round in 0..rounds {
-        let (ours, theirs) = in_turn(round, || load(one), || load(other))?;
+        for place in 0..servers.len() {
+            let index = (place + round) % servers.len();
+            if let (Some((_, server)), Some(loads)) = (servers.get(index), found.get_mut(index)) {
+                loads.push(load(server)?);
+            }
+        }
+        let shown = servers.iter().zip(&found).filter_map(|((name, _), loads)| {
+            let Load { rate, cost_us } = loads.last()?;
+            let cores = rate * cost_us / 1e6;
+            Some(format!(
+                "{name} {rate:.0}/s {cost_us:.2} us {cores:.2} cores"
+            ))
+        });
         println!(
-            "round {}: {name} {:.0}/s {:.2} us, {other_name} {:.0}/s {:.2} us",
+            "round {}: {}",
             round + 1,
-            ours.rate,
-            ours.cost_us,
-            theirs.rate,
-            theirs.cost_us
+            shown.collect::<Vec<_>>().join(", ")
         );
-        found.push((ours, theirs));
     }
-    Ok(Rounds(found))
+    Ok(found)
 }
 
 /// Measures both; each goes first in turn, so that neither always finds the machine as the other
@@ -82,39 +105,78 @@ pub(super) fn in_turn<T>(
     }
 }
 
+/// What clients send.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Requests<'a> {
+    /// One request with these header lines, which each end with CRLF: it costs the client least.
+    Same(&'a str),
+    /// What this script of wrk says.
+    Drawn(&'a str),
+}
+
 /// 64 connections for 5 s that send what the script says.
 pub(super) fn wrk(server: &Running, script: &str) -> anyhow::Result<Load> {
-    wrk_with(server, script, Running::cpu)
+    wrk_with(
+        Command::new("wrk").arg("-t2"),
+        server,
+        Requests::Drawn(script),
+        Running::cpu,
+    )
 }
 
 /// The same with processor time from the statistics of the scheduler, for what 10 ms are too coarse
 /// for.
 pub(super) fn wrk_exactly(server: &Running, script: &str) -> anyhow::Result<Load> {
-    wrk_with(server, script, Running::scheduled)
+    let requests = Requests::Drawn(script);
+    wrk_with(
+        Command::new("wrk").arg("-t2"),
+        server,
+        requests,
+        Running::scheduled,
+    )
+}
+
+/// The same from cores that are the client's own.
+pub(super) fn wrk_apart(
+    cores: &Cores,
+    server: &Running,
+    requests: Requests<'_>,
+) -> anyhow::Result<Load> {
+    let mut wrk = cores.client("wrk");
+    wrk.arg(format!("-t{}", cores.clients()));
+    wrk_with(&mut wrk, server, requests, Running::scheduled)
 }
 
 fn wrk_with(
+    wrk: &mut Command,
     server: &Running,
-    script: &str,
+    requests: Requests<'_>,
     spent: fn(&Running) -> anyhow::Result<Duration>,
 ) -> anyhow::Result<Load> {
     let file = shell::root().join(format!("target/bench-{}.lua", std::process::id()));
-    std::fs::write(&file, script)?;
+    wrk.args(["-c64", "-d5s", "--timeout", "5s"]);
+    match requests {
+        Requests::Same(headers) => {
+            wrk.args(headers.lines().flat_map(|line| ["-H", line]));
+        }
+        Requests::Drawn(script) => {
+            std::fs::write(&file, script)?;
+            wrk.arg("-s").arg(&file);
+        }
+    }
+    wrk.arg(format!("http://{}/elastauth/forward-auth", server.address));
     let (cpu, begun) = (spent(server)?, now());
-    let output = Command::new("wrk")
-        .args(["-t2", "-c64", "-d5s", "--timeout", "5s", "-s"])
-        .arg(&file)
-        .arg(format!("http://{}/elastauth/forward-auth", server.address))
+    let output = wrk
         .output()
         .context("wrk is missing: apt-get install wrk")?;
     let (spent, elapsed) = (
         spent(server)?.saturating_sub(cpu).as_secs_f64(),
         begun.elapsed(),
     );
-    std::fs::remove_file(&file)?;
+    let _only_where_there_is_a_script = std::fs::remove_file(&file);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
-        elapsed < Duration::from_secs(30)
+        elapsed < Duration::from_mins(1)
             && !text.contains("Non-2xx")
             && !text.contains("Socket errors"),
         "{text}"

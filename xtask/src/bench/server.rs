@@ -177,6 +177,16 @@ impl Elastauth {
         )
     }
 
+    /// The same of this program, which may be another than the one that was just built.
+    pub(super) fn start_from(
+        mut program: Command,
+        cluster: &str,
+        more: &str,
+    ) -> anyhow::Result<Self> {
+        let program = program.arg("--config");
+        Self::start_program(program, cluster, "elastauth", "bench-password", more)
+    }
+
     fn start_program(
         program: &mut Command,
         cluster: &str,
@@ -222,11 +232,19 @@ pub(super) fn example(name: &str) -> anyhow::Result<Running> {
 
 /// The same with more arguments than its address.
 pub(super) fn example_with(name: &str, arguments: &[&str]) -> anyhow::Result<Running> {
+    let mut program = Command::new(built(&format!("examples/{name}")));
+    example_at(&mut program, arguments)
+}
+
+/// The same of a command that names the program.
+pub(super) fn example_of(program: &mut Command) -> anyhow::Result<Running> {
+    example_at(program, &[])
+}
+
+fn example_at(program: &mut Command, arguments: &[&str]) -> anyhow::Result<Running> {
     let address = free_address()?;
     Running::start(
-        Command::new(built(&format!("examples/{name}")))
-            .arg(address.to_string())
-            .args(arguments),
+        program.arg(address.to_string()).args(arguments),
         address,
         "/",
     )

@@ -3,8 +3,9 @@
 
 use super::{
     clients::at_once,
+    decision::{Aim, Contest},
     median, mega, now,
-    rounds::{against, wrk},
+    rounds::Requests,
     server::{Connection, Elastauth, Running, example},
 };
 use anyhow::{Context, ensure};
@@ -29,44 +30,36 @@ pub(super) fn run() -> anyhow::Result<()> {
 }
 
 fn start(cluster: &Running, issuer: &Running) -> anyhow::Result<Elastauth> {
-    let more = format!(
+    Elastauth::start(&format!("http://{}", cluster.address), &takes(issuer))
+}
+
+/// The configuration for tokens of this issuer.
+fn takes(issuer: &Running) -> String {
+    format!(
         "auth_provider: oidc\noidc:\n  issuer: http://{}\n  client_id: elastauth\n",
         issuer.address
-    );
-    Elastauth::start(&format!("http://{}", cluster.address), &more)
+    )
 }
 
 /// A token that is remembered against bare hyper, first with the issuer in reach and its keys
 /// fetched again meanwhile, then with the issuer gone and its keys overdue.
 fn seen_before(cluster: &Running) -> anyhow::Result<()> {
-    let (issuer, bare) = (example("token_issuer")?, example("bare_hyper")?);
-    let elastauth = start(cluster, &issuer)?;
+    let issuer = example("token_issuer")?;
+    let contest = Contest::start(cluster, &takes(&issuer))?;
     let token = tokens(issuer.address, "RS256", 1)?
         .pop()
         .context("a token")?;
-    pass(elastauth.address, std::slice::from_ref(&token))?;
-    let script = format!(
-        "request = function() return '{}' end\n",
-        request(&token).replace("\r\n", "\\r\\n")
+    contest.prepare(|elastauth| pass(elastauth.address, std::slice::from_ref(&token)))?;
+    let what = format!("token of {} bytes seen before", token.len());
+    let (headers, aim) = (
+        headers(&token),
+        Aim::Bare {
+            rate: 0.87,
+            cpu: 1.18,
+        },
     );
-
-    let rounds = || {
-        against(
-            ROUNDS,
-            ("elastauth", &elastauth),
-            ("bare hyper", &bare),
-            |server| wrk(server, &script),
-        )
-    };
-    let with_issuer = rounds()?;
-    println!(
-        "token seen before, requests/s against bare hyper: {} (aim: at least 0.85)",
-        median(&mut with_issuer.rates()).1
-    );
-    println!(
-        "token seen before, CPU a request against bare hyper: {} (aim: at most 1.15)",
-        median(&mut with_issuer.costs()).1
-    );
+    let rounds = |what: &str| contest.run(what, ROUNDS, Requests::Same(&headers), aim);
+    let with_issuer = rounds(&what)?;
     let fetches = text(issuer.address, "/fetches")?;
     println!("the keys were fetched {fetches} times until then");
 
@@ -74,13 +67,11 @@ fn seen_before(cluster: &Running) -> anyhow::Result<()> {
     // The keys are good for a minute, and a tenth more at most.
     #[expect(clippy::disallowed_methods, reason = "nobody else runs on this thread")]
     std::thread::sleep(Duration::from_secs(70));
-    let without = rounds()?;
-    let change =
-        |mut with: Vec<f64>, mut without: Vec<f64>| median(&mut without).0 / median(&mut with).0;
+    let without = rounds(&format!("{what}, the issuer away and its keys overdue"))?;
     println!(
-        "the same with the issuer away and its keys overdue: rate {:.2} and CPU {:.2} of before (aim: no change)",
-        change(with_issuer.rates(), without.rates()),
-        change(with_issuer.costs(), without.costs())
+        "the issuer away: rate {:.2} and CPU {:.2} of before (aim: no change)",
+        without.rate / with_issuer.rate,
+        without.cpu / with_issuer.cpu
     );
     Ok(())
 }
@@ -162,14 +153,11 @@ fn headers(token: &str) -> String {
     )
 }
 
-fn request(token: &str) -> String {
-    format!(
-        "GET /elastauth/forward-auth HTTP/1.1\r\nHost: bench\r\n{}\r\n",
-        headers(token)
-    )
-}
-
-fn tokens(issuer: SocketAddr, algorithm: &str, count: usize) -> anyhow::Result<Vec<String>> {
+pub(super) fn tokens(
+    issuer: SocketAddr,
+    algorithm: &str,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
     // In pieces: one answer is made by one thread.
     const AT_ONCE: usize = 500;
     let mut all = Vec::new();
