@@ -53,6 +53,14 @@ impl Commit {
         // Without a result the task has ended in the middle of a call.
         written.await.unwrap_or_else(|_| Err(lost()))
     }
+
+    /// Waits until nobody writes, and no time is left to others any more.
+    #[cfg(test)]
+    pub(super) async fn idle(&self) {
+        while !self.shared.is_idle() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// However it ends, nobody waits for it any more.
@@ -317,6 +325,7 @@ mod tests {
         let [first, second] = twice.map(|it| commit.write(it));
         assert_eq!(tokio::join!(first, second), (Ok(()), Ok(())));
         // Nobody has waited: nothing is read.
+        commit.idle().await;
         let asked = node.requests().len();
         assert_eq!(
             commit.write(entry("a", "x").over(Some(&other))).await,

@@ -102,6 +102,11 @@ impl Shared {
         last.is_some_and(|last| last.elapsed() < CONTENDED)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        !self.queue().writing
+    }
+
     /// What one call takes; nothing if nothing waits, and then nobody writes. Who has waited too
     /// long is told so, and who waits no more is left out.
     pub(super) fn next(&self) -> Vec<Waiting> {

@@ -35,8 +35,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
+/// How long the first waits for others: whoever was written in one call comes back at once, and a
+/// read takes several times as long.
+const COLLECT: Duration = Duration::from_millis(5);
 /// Up to so many are read one by one.
 const FEW: usize = 2;
 /// For a read of all users, which a request waits for.
@@ -128,6 +134,7 @@ impl Drop for Reading {
 
 async fn read_all(shared: Arc<Shared>) {
     let reading = Reading(shared);
+    sleep(COLLECT).await;
     loop {
         let waiting = reading.0.next();
         if waiting.is_empty() {

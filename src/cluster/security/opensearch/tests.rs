@@ -74,6 +74,7 @@ async fn write_answered(
     api: &Opensearch,
     manners: impl IntoIterator<Item = Manner>,
 ) -> Result<(), CallError> {
+    api.commit.idle().await;
     let begun = node.requests().len();
     let behaves = async {
         for (index, manner) in manners.into_iter().enumerate() {
