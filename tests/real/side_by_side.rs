@@ -39,9 +39,11 @@ async fn two_hosts_lead_to_two_clusters_with_other_roles() {
     assert_roles_follow(&scene, "host-alice", &BY_HOST).await;
     let log = scene.by_host.log();
     for (name, kind) in [("es", "elasticsearch"), ("os", "opensearch")] {
-        let found = log
-            .lines()
-            .any(|line| line.contains("the kind of the cluster is known") && line.contains(kind));
+        let found = log.lines().any(|line| {
+            line.contains(&format!(
+                "the kind of the cluster is known cluster=\"{name}\" kind={kind}"
+            ))
+        });
         assert!(found, "{name} is {kind}: {log}");
     }
 }
@@ -89,21 +91,20 @@ impl Scene {
     fn begin(&mut self, trouble: Trouble, kind: Kind) {
         match (trouble, kind) {
             (Trouble::Killed, Kind::Elasticsearch) => self.pair.elasticsearch.kill(),
+            (Trouble::Killed, Kind::Opensearch) => self.pair.opensearch.kill(),
             (Trouble::Paused, Kind::Elasticsearch) => self.pair.elasticsearch.signal("STOP"),
             (Trouble::Paused, Kind::Opensearch) => self.pair.opensearch.signal("STOP"),
-            (Trouble::Unavailable, Kind::Opensearch) => self.front.answer_unavailable(true),
-            (Trouble::Killed, Kind::Opensearch) | (Trouble::Unavailable, Kind::Elasticsearch) => {
-                unreachable!("{trouble:?} of {kind:?}")
-            }
+            (Trouble::Unavailable, _) => self.front(kind).answer_unavailable(true),
         }
     }
 
     async fn end(&mut self, trouble: Trouble, kind: Kind) {
         match (trouble, kind) {
-            (Trouble::Killed, _) => self.pair.elasticsearch.start_again().await,
+            (Trouble::Killed, Kind::Elasticsearch) => self.pair.elasticsearch.start_again().await,
+            (Trouble::Killed, Kind::Opensearch) => self.pair.opensearch.start_again().await,
             (Trouble::Paused, Kind::Elasticsearch) => self.pair.elasticsearch.signal("CONT"),
             (Trouble::Paused, Kind::Opensearch) => self.pair.opensearch.signal("CONT"),
-            (Trouble::Unavailable, _) => self.front.answer_unavailable(false),
+            (Trouble::Unavailable, _) => self.front(kind).answer_unavailable(false),
         }
     }
 
@@ -157,8 +158,10 @@ async fn users_of_one_cluster_see_nothing_of_what_befalls_the_other() {
     assert_roles_follow(&scene, "trouble-alice", &BY_HOST).await;
     for (trouble, away) in [
         (Trouble::Killed, Kind::Elasticsearch),
+        (Trouble::Killed, Kind::Opensearch),
         (Trouble::Paused, Kind::Elasticsearch),
         (Trouble::Paused, Kind::Opensearch),
+        (Trouble::Unavailable, Kind::Elasticsearch),
         (Trouble::Unavailable, Kind::Opensearch),
     ] {
         let [es, os] = BY_HOST;

@@ -148,6 +148,11 @@ impl Elasticsearch {
         answer.text().trim().to_owned()
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its base URL.
     pub(crate) fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)

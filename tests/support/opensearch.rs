@@ -3,13 +3,13 @@
 use super::{
     http::{Answer, Server, basic},
     part,
-    process::{Process, command, folder},
+    process::{NotReady, Process, command, folder},
     wait::{Why, pause},
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -18,6 +18,9 @@ use tokio::{sync::OnceCell, time::Instant};
 
 const AUTHINFO: &str = "/_plugins/_security/authinfo";
 const USERS: &str = "/_plugins/_security/api/internalusers";
+
+/// It starts within 15 s on a machine at rest.
+const STARTS: Duration = Duration::from_mins(3);
 
 /// elastauth's account: it may call the API for users and nothing else.
 pub(crate) const ACCOUNT: (&str, &str) = ("elastauth", "elastauth-of-the-tests");
@@ -29,6 +32,8 @@ pub(crate) const PASSWORD: &str = "opensearch-of-the-tests";
 pub(crate) struct Opensearch {
     server: Server,
     port: u16,
+    home: PathBuf,
+    settings: Vec<String>,
     /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is
     /// never dropped.
     process: Process,
@@ -43,37 +48,41 @@ impl Opensearch {
 
     /// A node of its own with these settings.
     pub(crate) async fn start(settings: &[&str]) -> Self {
-        let mut process = spawn(settings);
-        let listening = async |process: &Process| {
-            let log = process.log();
-            let line = log
-                .lines()
-                .find(|line| line.contains("HttpServerTransport]") && line.contains("publish"))?;
-            let (_, rest) = line.split_once("publish_address {127.0.0.1:")?;
-            rest.split_once('}')?.0.parse().ok()
-        };
-        let bound = Duration::from_mins(3);
-        let port: u16 = process.wait_for("its port", bound, listening).await;
-        let server = Server::plain(port);
-        let ready = async |_: &Process| {
-            let admin = admin();
-            let headers = [("authorization", &*admin)];
-            let answer = server.try_ask(Method::GET, AUTHINFO, &headers, None).await;
-            let status = answer.ok()?.status;
-            let without_index = settings.iter().any(|it| it.contains("allow_default_init"));
-            let expected = if without_index {
-                StatusCode::SERVICE_UNAVAILABLE
-            } else {
-                StatusCode::OK
-            };
-            (status == expected).then_some(())
-        };
-        process.wait_for("its users", bound, ready).await;
-        Self {
+        let settings = settings.iter().map(|one| (*one).to_owned()).collect();
+        let started = Self::start_with(settings).await;
+        started.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub(crate) async fn start_with(settings: Vec<String>) -> Result<Self, NotReady> {
+        let home = fresh_home();
+        let mut process = spawn(&home, &settings);
+        let (server, port) = listening(&mut process, &settings).await?;
+        Ok(Self {
             server,
             port,
+            home,
+            settings,
             process,
-        }
+        })
+    }
+
+    /// Ends it as a power cut would. What it has stored stays.
+    pub(crate) fn kill(&mut self) {
+        let keep = self.home.join(format!("keep.{}", self.process.id()));
+        std::fs::write(keep, "").expect("a mark that it is started again");
+        self.process.kill();
+    }
+
+    /// Starts it again with what it had stored, at the address that its settings fix.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = spawn(&self.home, &self.settings);
+        let listening = listening(&mut self.process, &self.settings).await;
+        let (_, port) = listening.unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(port, self.port);
     }
 
     /// Its base URL.
@@ -158,13 +167,16 @@ impl Opensearch {
     }
 }
 
-fn spawn(settings: &[&str]) -> Process {
+fn fresh_home() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let home = folder().join(format!(
+    folder().join(format!(
         "opensearch-{}-{}",
         std::process::id(),
         COUNT.fetch_add(1, Ordering::Relaxed)
-    ));
+    ))
+}
+
+fn spawn(home: &Path, settings: &[String]) -> Process {
     let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/opensearch/run.sh");
     let mut run = command(kit);
     run.arg(part("opensearch"))
@@ -173,6 +185,34 @@ fn spawn(settings: &[&str]) -> Process {
         .env("KIT_EPHEMERAL", "1")
         .stdin(Stdio::piped());
     Process::start("opensearch", &mut run)
+}
+
+/// Waits until it answers as it should, and says where.
+async fn listening(process: &mut Process, settings: &[String]) -> Result<(Server, u16), NotReady> {
+    let address = async |process: &Process| {
+        let log = process.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("HttpServerTransport]") && line.contains("publish"))?;
+        let (_, rest) = line.split_once("publish_address {127.0.0.1:")?;
+        rest.split_once('}')?.0.parse().ok()
+    };
+    let port: u16 = process.ready("its port", STARTS, address).await?;
+    let server = Server::plain(port);
+    let without_index = settings.iter().any(|it| it.contains("allow_default_init"));
+    let expected = if without_index {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    let answers = async |_: &Process| {
+        let admin = admin();
+        let headers = [("authorization", &*admin)];
+        let answer = server.try_ask(Method::GET, AUTHINFO, &headers, None).await;
+        (answer.ok()?.status == expected).then_some(())
+    };
+    process.ready("its users", STARTS, answers).await?;
+    Ok((server, port))
 }
 
 /// `Authorization` of the administrator.

@@ -11,7 +11,7 @@
 #
 # Its HTTP port is in the line of HttpServerTransport with `publish_address`. A signal ends it; so does the end of
 # its stdin where KIT_EPHEMERAL=1 is set, and then its HOME is removed too: nothing outlives the program that holds
-# the other end.
+# the other end. A file HOME/keep.PID, with the process id of the node, keeps HOME for another start.
 #
 # KIT_HEAP  size of the heap, default 512m
 # KIT_JIT   default 4 as in production; 1 starts faster and is right where nothing is measured
@@ -55,7 +55,7 @@ if [ "${KIT_EPHEMERAL:-}" = 1 ]; then
     ! running || kill -KILL $$
     # What it was about to write comes back otherwise.
     while running; do sleep 0.05; done
-    rm -rf "$home"
+    [ -e "$home/keep.$$" ] || rm -rf "$home"
   } <&3 3<&- >/dev/null 2>&1 &
   exec 3<&-
 fi

@@ -22,8 +22,7 @@ pub(super) const GATEWAY_KEY: &str = "5b1c09aa7d2e4f6d8b3a9c1e";
 const INDEX: &str = "/logs-app";
 /// elastauth's account in both.
 const SERVICE: &str = "svc-side-by-side";
-/// Of that account in OpenSearch, with a cheap hash: with the kit's
-/// own account each write takes a slow one, and longer than a request waits on a busy machine.
+/// Of that account in OpenSearch, with a cheap hash: each write makes the node check it again.
 const CHEAP: (&str, &str) = (
     "others-of-the-tests",
     "$2b$04$abcdefghijklmnopqrstuuY6FuFvtuFfUdzV6WsjkV6uoUKyCbX0O",
@@ -104,7 +103,10 @@ impl Pair {
         let started = ports::started(async || {
             Elasticsearch::start_with(vec![format!("http.port={}", free_port())]).await
         });
-        let (elasticsearch, opensearch) = tokio::join!(started, Opensearch::start(&[]));
+        let other = ports::started(async || {
+            Opensearch::start_with(vec![format!("http.port={}", free_port())]).await
+        });
+        let (elasticsearch, opensearch) = tokio::join!(started, other);
         let index = json!({ "mappings": { "properties": { "n": { "type": "long" } } } });
         elasticsearch.put(INDEX, &index).await;
         opensearch.put(INDEX, &index).await;
@@ -148,8 +150,8 @@ impl Pair {
 
 pub(super) struct Scene {
     pub(super) pair: MutexGuard<'static, Pair>,
-    /// All ways to OpenSearch lead over it.
-    pub(super) front: Relay,
+    /// All ways to a node lead over its own.
+    fronts: [Relay; 2],
     authelia: Authelia,
     traefik: Traefik,
     /// Two sections, told apart by hosts.
@@ -161,24 +163,34 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) async fn new() -> Self {
         let pair = Pair::taken().await;
-        let front = Relay::to(pair.opensearch.port()).await;
-        let by_host = elastauth(&sections(&pair, front.port)).await;
-        let by_path = elastauth(&block_and_section(&pair, front.port)).await;
+        let fronts = [
+            Relay::to(pair.elasticsearch.port()).await,
+            Relay::to(pair.opensearch.port()).await,
+        ];
+        let clusters = fronts
+            .each_ref()
+            .map(|front| format!("http://127.0.0.1:{}", front.port));
+        let by_host = elastauth(&sections(&pair.password, &clusters)).await;
+        let by_path = elastauth(&block_and_section(&pair.password, &clusters)).await;
         let authelia = Authelia::start().await;
         let asked = [&by_host, &by_path].map(Elastauth::port);
-        let clusters = [
-            pair.elasticsearch.url(),
-            format!("http://127.0.0.1:{}", front.port),
-        ];
         let dynamic = dynamic(authelia.port, asked, &clusters);
         let traefik = Traefik::start(&dynamic, &[], &[("GATEWAY_KEY", GATEWAY_KEY)]).await;
         Self {
             pair,
-            front,
+            fronts,
             authelia,
             traefik,
             by_host,
             by_path,
+        }
+    }
+
+    pub(super) fn front(&self, kind: Kind) -> &Relay {
+        let [elasticsearch, opensearch] = &self.fronts;
+        match kind {
+            Kind::Elasticsearch => elasticsearch,
+            Kind::Opensearch => opensearch,
         }
     }
 
@@ -273,18 +285,18 @@ users: {{writes_per_minute: 1000}}
 }
 
 /// Staff edits in Elasticsearch and views in OpenSearch; guests the other way round.
-fn sections(pair: &Pair, opensearch: u16) -> String {
-    let (url, password, (secret, _)) = (pair.elasticsearch.url(), &pair.password, CHEAP);
+fn sections(password: &str, [es, os]: &[String; 2]) -> String {
+    let (secret, _) = CHEAP;
     format!(
         "clusters:
   es:
-    hosts: [\"{url}\"]
+    hosts: [\"{es}\"]
     username: {SERVICE}
     password: {password}
     match: {{hosts: [es.example.org]}}
     group_mappings: {{staff: [logs-editor], guests: [logs-viewer]}}
   os:
-    hosts: [\"http://127.0.0.1:{opensearch}\"]
+    hosts: [\"{os}\"]
     username: {SERVICE}
     password: {secret}
     match: {{hosts: [os.example.org]}}
@@ -293,19 +305,19 @@ fn sections(pair: &Pair, opensearch: u16) -> String {
     )
 }
 
-fn block_and_section(pair: &Pair, opensearch: u16) -> String {
-    let (url, password, (secret, _)) = (pair.elasticsearch.url(), &pair.password, CHEAP);
+fn block_and_section(password: &str, [es, os]: &[String; 2]) -> String {
+    let (secret, _) = CHEAP;
     format!(
         "group_mappings: {{staff: [logs-editor], guests: [logs-viewer]}}
 elasticsearch:
-  hosts: [\"{url}\"]
+  hosts: [\"{es}\"]
   username: {SERVICE}
   password: {password}
   match: {{paths: [/es]}}
 clusters:
   os:
     kind: opensearch
-    hosts: [\"http://127.0.0.1:{opensearch}\"]
+    hosts: [\"{os}\"]
     username: {SERVICE}
     password: {secret}
     match: {{paths: [/os]}}
