@@ -36,11 +36,18 @@ user = "$login"
 END
 }
 
-# put PATH, with the body at standard input.
+# put PATH, with the body at standard input. Where somebody else writes users at the same time, it is
+# tried again.
 put() {
-  ask "$admin" "$OPENSEARCH_PASSWORD" "$1" --request PUT \
-    --header "Content-Type: application/json" --data-binary @-
-  echo
+  body=$(cat)
+  until said=$(printf '%s' "$body" | ask "$admin" "$OPENSEARCH_PASSWORD" "$1" --request PUT \
+    --header "Content-Type: application/json" --data-binary @-); do
+    case $said in
+      *CONFLICT*) sleep 1 ;;
+      *) echo "$said"; exit 1 ;;
+    esac
+  done
+  echo "$said"
 }
 
 put roles/elastauth <<END
