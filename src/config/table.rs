@@ -143,8 +143,9 @@ table! {
     /// Where users sign in, an absolute URL. A browser that asks for a page without an identity, or
     /// with a token that has expired, gets 302 to it; all other requests get 401. `{url}` stands
     /// for the URL that the user wanted to see, percent-encoded. It is made of `X-Forwarded-Proto`,
-    /// `-Host` and `-Uri`, and without all three there is no redirect. nginx redirects by itself,
-    /// as its guide says.
+    /// `-Host` and `-Uri`, and without all three there is no redirect. In proxy mode a browser that
+    /// comes without a gateway says it by its own request. nginx redirects by itself, as its guide
+    /// says.
     LOGIN_URL: "login_url", T::Address, reload = true,
         example = "\"https://auth.example.org/?rd={url}\"";
 

@@ -64,7 +64,10 @@ fn refused(
         .map_or_else(|| random_id().into(), Cow::Borrowed);
     let sign_in = request
         .filter(|_| why.lacks_a_sign_in())
-        .and_then(|request| service.login_url.load().as_ref()?.for_browser(request));
+        .and_then(|request| {
+            let login_url = service.login_url.load();
+            login_url.as_ref()?.for_browser(request, false)
+        });
     let about = About {
         peer: connection.peer,
         protocol,

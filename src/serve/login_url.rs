@@ -97,12 +97,12 @@ impl LoginUrl {
 
     /// Where the browser is sent that made this request; `None` where the request is no navigation,
     /// or the gateway does not say clearly which URL the user wanted to see.
-    pub(super) fn for_browser(&self, request: &Request) -> Option<HeaderValue> {
+    pub(super) fn for_browser(&self, request: &Request, secure: bool) -> Option<HeaderValue> {
         if !is_navigation(request) {
             return None;
         }
         // Asked for without a placeholder too: a gateway that says it badly is found the same way.
-        let wanted = requested_url(request)?;
+        let wanted = requested_url(request, secure)?;
         if self.is_page(&wanted) {
             return None;
         }

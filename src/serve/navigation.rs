@@ -71,12 +71,20 @@ pub(super) fn is_navigation(request: &Request) -> bool {
     request.wants_page() && !is_script
 }
 
-/// The URL of the client's request; `None` where the gateway does not say one clearly.
-pub(super) fn requested_url(request: &Request) -> Option<RequestedUrl> {
-    if !request.is_of_gateway() {
-        return None;
-    }
+/// The URL of the client's request; `None` where the gateway does not say one clearly. In proxy
+/// mode a browser that came without a gateway says it by its request, and its connection is
+/// `secure` or not.
+pub(super) fn requested_url(request: &Request, secure: bool) -> Option<RequestedUrl> {
     let headers = request.headers();
+    if !request.is_of_gateway() {
+        let own = request.own_uri();
+        let asked = own.authority().map(|own| own.as_str().as_bytes());
+        let host = asked.or_else(|| only(headers, &HOST))?;
+        let scheme = if secure { "https" } else { "http" };
+        let is_own = request.protocol() == Protocol::Proxy;
+        let target = own.path_and_query().filter(|_| is_own)?;
+        return url_of(scheme, host, target.as_str().as_bytes());
+    }
     let scheme = match only(headers, &PROTO)? {
         proto if proto.eq_ignore_ascii_case(b"https") => "https",
         proto if proto.eq_ignore_ascii_case(b"http") => "http",
@@ -95,6 +103,10 @@ pub(super) fn requested_url(request: &Request) -> Option<RequestedUrl> {
         }
         Protocol::AuthRequest => return None,
     };
+    url_of(scheme, host, uri)
+}
+
+fn url_of(scheme: &str, host: &[u8], uri: &[u8]) -> Option<RequestedUrl> {
     let host = host_of_url(host)?;
     // Anything but a path would be a host, or a part of one.
     if !uri.starts_with(b"/") {
@@ -183,7 +195,7 @@ mod tests {
     }
 
     fn url(protocol: Protocol, target: &str, headers: &[(&str, &[u8])]) -> Option<String> {
-        let found = requested_url(&asked(protocol, target, headers))?;
+        let found = requested_url(&asked(protocol, target, headers), false)?;
         Some(found.origin + &found.path + &found.query)
     }
 

@@ -333,7 +333,9 @@ impl Passage<'_> {
         let login_url = self.connection.service.login_url.load();
         let request = self.request.as_ref().ok();
         let sign_in = match (login_url.as_ref(), request) {
-            (Some(url), Some(request)) if refused.lacks_a_sign_in() => url.for_browser(request),
+            (Some(url), Some(request)) if refused.lacks_a_sign_in() => {
+                url.for_browser(request, self.connection.secure)
+            }
             _ => None,
         };
         self.observe(decision, &id, sign_in.is_some());

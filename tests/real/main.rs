@@ -14,6 +14,7 @@
     reason = "the bans are for the program; what a test starts ends with it"
 )]
 
+mod chromium;
 mod elasticsearch;
 mod init;
 mod install;
@@ -22,6 +23,7 @@ mod ledger_redis;
 mod oidc_provider;
 mod opensearch;
 mod proxy_clients;
+mod proxy_password;
 mod replica_messages;
 mod runbook;
 mod shared_redis;

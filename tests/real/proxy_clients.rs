@@ -56,7 +56,7 @@ impl People {
     }
 }
 
-async fn proxy(
+pub(super) async fn proxy(
     cluster: &str,
     (name, password): (&str, &str),
     roles: &str,
@@ -105,7 +105,7 @@ async fn before_elasticsearch(account: &str, idp: &Idp) -> (Elasticsearch, Elast
     (cluster, elastauth)
 }
 
-async fn before_opensearch() -> (&'static Opensearch, Elastauth) {
+pub(super) async fn before_opensearch() -> (&'static Opensearch, Elastauth) {
     let cluster = Opensearch::shared().await;
     let role = json!({
         "cluster_permissions": ["cluster_composite_ops", "cluster_monitor", "manage_point_in_time",

@@ -92,6 +92,11 @@ const RUN_BY_TESTS: &[Tool] = &[
         purpose: "is the gateway that Debian brings",
     },
     Tool {
+        probe: &["chromium-headless-shell", "--version"],
+        package: "chromium-headless-shell",
+        purpose: "is the browser in front of proxy mode",
+    },
+    Tool {
         probe: &["faketime", "-f", "+0", "true"],
         package: "faketime",
         purpose: "moves the clocks of replicas",

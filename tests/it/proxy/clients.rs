@@ -189,3 +189,30 @@ async fn the_endpoints_of_gateways_give_no_login_to_clients() {
     }
     assert_eq!(setup.upstream.heads().len(), 0);
 }
+
+/// There is no gateway that could say which page it was, so the browser's own request does.
+#[tokio::test]
+async fn a_browser_is_sent_to_sign_in_and_no_script_is() {
+    let login = "login_url: \"https://auth.example.org/?rd={url}\"\n";
+    let setup = Setup::with("oidc, authelia", login).await;
+    let page = "accept: text/html\r\nsec-fetch-mode: navigate\r\n".to_owned() + NAMES_OTHERS;
+    for source in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST] {
+        let answer = setup.ask_from(source, &page).await;
+        assert!(answer.starts_with("HTTP/1.1 302 "), "{source}: {answer}");
+        let there = "https://auth.example.org/?rd=http%3A%2F%2Fes.example%2Fa";
+        assert_eq!(header(&answer, "location"), Some(there), "{source}");
+        assert_eq!(header(&answer, "www-authenticate"), None, "{answer}");
+    }
+    for more in [
+        "accept: application/json\r\nsec-fetch-mode: cors\r\n",
+        "accept: */*\r\n",
+        "accept: text/html\r\nx-requested-with: XMLHttpRequest\r\n",
+        // A token that may be forged.
+        "accept: text/html\r\nauthorization: Bearer a.b.c\r\n",
+    ] {
+        let answer = setup.ask(more).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{more}: {answer}");
+        assert_eq!(header(&answer, "location"), None, "{more}");
+    }
+    assert_eq!(setup.upstream.heads().len(), 0);
+}

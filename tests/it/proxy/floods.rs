@@ -5,7 +5,7 @@ use crate::support::{
     Why,
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
-        PING, PREFACE, RST_STREAM, SETTINGS, block, frame, next_frame, settings,
+        PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, next_frame, settings,
     },
     multiplexed::Multiplexed,
     pause,
@@ -388,6 +388,43 @@ async fn a_stream_whose_window_stays_shut_is_reset_and_the_cluster_let_go() {
         reset += 1;
     }
     until("the cluster's connections end", || ended.load(SeqCst) == 10).await;
+}
+
+/// What counts is a whole piece of the answer, as it came from the cluster (up to 128 KB).
+#[tokio::test]
+async fn a_stream_that_is_read_slowly_is_left_alone() {
+    const STEP: u32 = 32 * 1024;
+    let more = "  limits: {progress_timeout: 2s}\n";
+    let setup = Setup::with(more, |mut connection: Connection| async move {
+        connection.head().await;
+        connection
+            .say(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
+            .await;
+        let part = vec![b'x'; 64 * 1024];
+        while connection.stream.write_all(&part).await.is_ok() {}
+    })
+    .await;
+    let mut stream = begin(&setup, &settings(&[(INITIAL_WINDOW_SIZE, STEP)])).await;
+    let text = ask(1, END_STREAM, "GET", &[]);
+    stream.write_all(&text).await.unwrap();
+    let mut read = 0;
+    // Longer than two looks at it.
+    for _ in 0..50 {
+        let end = read + STEP as usize;
+        while read < end {
+            let frame = timeout(IN_TIME, next_frame(&mut stream)).await.unwrap();
+            let frame = frame.expect("the connection stays");
+            assert_ne!(frame.kind, RST_STREAM, "after {read} bytes");
+            if frame.kind == DATA {
+                read += frame.payload.len();
+            }
+        }
+        pause(Why::Pace, Duration::from_millis(100)).await;
+        for id in [0, 1] {
+            let more = frame(WINDOW_UPDATE, 0, id, &STEP.to_be_bytes());
+            stream.write_all(&more).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
