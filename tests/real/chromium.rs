@@ -2,7 +2,7 @@
 //! its token in a cookie, and loads a page like Kibana's, which fetches, uploads, reads a long
 //! answer as it comes and opens a WebSocket.
 
-mod server;
+pub(super) mod server;
 
 use crate::support::{
     elastauth::Elastauth,

@@ -15,6 +15,7 @@
 )]
 
 mod chromium;
+mod compose_proxy;
 mod elasticsearch;
 mod init;
 mod install;

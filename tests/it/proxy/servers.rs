@@ -1,7 +1,13 @@
 //! Where requests go on to, and what the program says about it.
 
 use super::setup::{OK, Setup, Upstream, header, read_answer, request};
-use crate::support::stage::{GATEWAY_KEY, Plan, Stage};
+use crate::support::{
+    elastauth::{Elastauth, private},
+    page,
+    process::command,
+    stage::{GATEWAY_KEY, Plan, SECRET_KEY, Stage},
+    tls::Authority,
+};
 use elastauth::internals::{
     demo::standin::{SERVICE_USER, StandIn},
     shutdown::Tasks,
@@ -236,4 +242,36 @@ async fn several_clusters_and_their_servers_are_found_by_host_and_path() {
         nobody.contains("\"code\":\"no_cluster\"") || nobody.starts_with("HTTP/1.1 4"),
         "{nobody}"
     );
+}
+
+/// Each configuration of the guide is taken as it is there, and opens nothing by mistake.
+#[tokio::test]
+async fn the_configurations_of_the_guide_are_accepted() {
+    let blocks = page::yaml(&page::read("deployment/proxy-mode.md"));
+    let whole = blocks.iter().filter(|block| block.starts_with("listen:"));
+    let whole: Vec<&String> = whole.collect();
+    assert_eq!(whole.len(), 3, "{blocks:#?}");
+    for block in whole {
+        let own = Authority::new();
+        let (signed, ca) = (own.sign(), own.pem());
+        let files = [
+            ("tls.crt", &*signed.certificate),
+            ("tls.key", &signed.key),
+            ("elasticsearch-ca.pem", &ca),
+        ];
+        let home = Elastauth::folder(block, &files);
+        private(&home.path().join("tls.key"));
+        let mut check = command(env!("CARGO_BIN_EXE_elastauth"));
+        check
+            .args(["check", "--strict", "--config"])
+            .arg(home.path().join("config.yml"))
+            .env("SECRET_KEY", SECRET_KEY);
+        for name in ["ELASTICSEARCH_PASSWORD", "LOGS_PASSWORD", "SEARCH_PASSWORD"] {
+            check.env(name, "a-password-of-the-tests");
+        }
+        let said = tokio::process::Command::from(check).output().await.unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned()
+            + &String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success(), "{block}\n{text}");
+    }
 }

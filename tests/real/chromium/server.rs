@@ -26,14 +26,14 @@ struct Seen {
     report: Option<Value>,
 }
 
-pub(super) struct Application {
-    pub(super) port: u16,
+pub(crate) struct Application {
+    pub(crate) port: u16,
     seen: Arc<Mutex<Seen>>,
     _serving: JoinSet<()>,
 }
 
 impl Application {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let kept = Arc::clone(&seen);
         let (port, serving) = serve(move |mut stream| {
@@ -62,16 +62,16 @@ impl Application {
     }
 
     /// What the page says of itself, once it has.
-    pub(super) fn report(&self) -> Option<Value> {
+    pub(crate) fn report(&self) -> Option<Value> {
         self.seen.lock().unwrap().report.clone()
     }
 
-    pub(super) fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.lock().unwrap().heads.clone()
     }
 
     /// The value of `Authorization` in each request.
-    pub(super) fn logins(&self) -> Vec<String> {
+    pub(crate) fn logins(&self) -> Vec<String> {
         let heads = self.heads();
         let logins = heads
             .iter()
@@ -81,14 +81,14 @@ impl Application {
 }
 
 /// Gives everybody the same token, and sends them back to the page that they wanted.
-pub(super) struct SignIn {
-    pub(super) port: u16,
+pub(crate) struct SignIn {
+    pub(crate) port: u16,
     asked: Arc<Mutex<Vec<String>>>,
     _serving: JoinSet<()>,
 }
 
 impl SignIn {
-    pub(super) async fn start(token: String) -> Self {
+    pub(crate) async fn start(token: String) -> Self {
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let kept = Arc::clone(&asked);
         let (port, serving) = serve(move |mut stream| {
@@ -122,7 +122,7 @@ impl SignIn {
     }
 
     /// The pages that were wanted.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
