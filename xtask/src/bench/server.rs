@@ -127,9 +127,20 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// nginx works in children, which outlive their parent when it is killed.
     fn drop(&mut self) {
+        let id = self.child.id();
+        let children = format!("/proc/{id}/task/{id}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !children.trim().is_empty() {
+            let _ = Command::new("kill")
+                .arg("-KILL")
+                .args(children.split_whitespace())
+                .stderr(std::process::Stdio::null())
+                .status();
+        }
     }
 }
 
