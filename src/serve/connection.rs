@@ -152,8 +152,16 @@ impl PeerConnection {
 
     /// A request comes in proxy mode.
     pub(super) fn exchange_begins(&self) -> Arc<Progress> {
+        let mut last = self.last_progress();
+        // That of a request of HTTP/1 that is over.
+        if let Some(own) = &mut *last
+            && let Some(progress) = Arc::get_mut(own)
+        {
+            *progress = Progress::default();
+            return Arc::clone(own);
+        }
         let progress = Arc::new(Progress::default());
-        *self.last_progress() = Some(Arc::clone(&progress));
+        *last = Some(Arc::clone(&progress));
         progress
     }
 

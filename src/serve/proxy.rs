@@ -31,7 +31,7 @@ use crate::{
         trust::{Distrust, TrustedPeer},
     },
     outcome::Refusal,
-    request::{Protocol, Request, id_of, random_id},
+    request::{Protocol, Request, random_id},
     respond::{self, RefusalContext, Response},
     telemetry::{
         metrics::CallEnd,
@@ -94,19 +94,14 @@ pub(super) async fn answer(
     });
     progress.watch(upload.watch());
     let span = connection.service.observer.begin(&parts, of_gateway);
-    let id = if admitted.is_ok() {
-        id_of(&parts.headers)
-    } else {
-        None
-    };
     let report = Report::begin(
         &connection.service,
         connection.peer,
         &parts,
-        id,
+        admitted.is_ok(),
         span.as_ref(),
     );
-    let passage = Passage {
+    let mut passage = Passage {
         trace: span.as_ref().map(DecisionSpan::current),
         id: report.request_id().map(Box::from),
         span,
@@ -122,7 +117,7 @@ pub(super) async fn answer(
 }
 
 impl Passage<'_> {
-    async fn run(mut self, mut exchange: Exchange) -> Response {
+    async fn run(&mut self, mut exchange: Box<Exchange>) -> Response {
         let mut is_repeated = false;
         loop {
             let decision = self.decide().await;
@@ -138,9 +133,10 @@ impl Passage<'_> {
                     Ok(forwarded) => forwarded,
                     Err(why) => return self.not_forwarded(&decision, &why, exchange),
                 };
+            // In a box, so that the many requests without have no room for it.
             let refused = forwarded.answer.head.status == StatusCode::UNAUTHORIZED
                 && is_of_cluster
-                && self.is_refused(&decision, grant, is_repeated).await;
+                && Box::pin(self.is_refused(&decision, grant, is_repeated)).await;
             if !refused {
                 self.upload.forget();
                 return self.pass_back(forwarded, exchange);
@@ -271,7 +267,7 @@ impl Passage<'_> {
         }
     }
 
-    fn pass_back(mut self, forwarded: Forwarded, mut exchange: Exchange) -> Response {
+    fn pass_back(&mut self, forwarded: Forwarded, mut exchange: Box<Exchange>) -> Response {
         let Forwarded {
             answer,
             place,
@@ -288,7 +284,7 @@ impl Passage<'_> {
         headers::returned(&mut head.headers, upgrades.is_some());
         head.version = Version::HTTP_11;
         let Some((client, cluster)) = upgrades else {
-            return respond::passed(head, answer.body, Box::new(exchange));
+            return respond::passed(head, answer.body, exchange);
         };
         // The client gets its answer. How a tunnel ends says nothing.
         exchange.switched();
@@ -327,7 +323,7 @@ impl Passage<'_> {
         &mut self,
         decision: &Decision,
         refused: &RefusedRequest,
-        exchange: Exchange,
+        mut exchange: Box<Exchange>,
     ) -> Response {
         let id = self.id().into_owned();
         let login_url = self.connection.service.login_url.load();
@@ -339,14 +335,14 @@ impl Passage<'_> {
             _ => None,
         };
         self.observe(decision, &id, sign_in.is_some());
-        self.refuse(refused.refusal(), &id, sign_in.as_ref(), exchange)
+        self.refuse(refused.refusal(), &id, sign_in.as_ref(), &mut exchange)
     }
 
     fn not_forwarded(
         &self,
         decision: &Decision,
         why: &Failure,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
     ) -> Response {
         // The cluster has got a part of a body that turned out to be malformed, and not its end.
         let Some(fault) = self.connection.framing.fault() else {
@@ -358,11 +354,11 @@ impl Passage<'_> {
         response
     }
 
-    fn failed(&self, decision: &Decision, why: &Failure, exchange: Exchange) -> Response {
+    fn failed(&self, decision: &Decision, why: &Failure, mut exchange: Box<Exchange>) -> Response {
         let id = self.id();
         let observer = &self.connection.service.observer;
         observer.not_passed_on(decision, why, &self.about(&id, false));
-        self.refuse(why.refusal(), &id, None, exchange)
+        self.refuse(why.refusal(), &id, None, &mut exchange)
     }
 
     fn refuse(
@@ -370,7 +366,7 @@ impl Passage<'_> {
         refusal: Refusal,
         id: &str,
         sign_in: Option<&HeaderValue>,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
     ) -> Response {
         let service = &self.connection.service;
         let request = self.request.as_ref().ok();

@@ -11,7 +11,7 @@ use crate::{
     model::Username,
     net::peer::Peer,
     outcome::Refusal,
-    request::random_id,
+    request::{id_of, random_id},
     telemetry::{
         access_log::{AccessRecord, RequestEnd},
         audit::{EventDetails, EventKind, Requests},
@@ -76,18 +76,19 @@ struct Line {
 }
 
 impl Report {
-    /// A request came. `id` is its own, if it has one that is read; `span` is recorded.
+    /// A request came. Its own id is read if `reads_id`; `span` is recorded.
     pub(super) fn begin(
         service: &Arc<Service>,
         peer: Peer,
         parts: &Parts,
-        id: Option<&str>,
+        reads_id: bool,
         span: Option<&DecisionSpan>,
     ) -> Self {
         let telemetry = &service.telemetry;
         let has_lines = telemetry.access_log.is_on() || telemetry.audit.requests() != Requests::Off;
         let line = has_lines.then(|| {
             let (host, path) = (host(parts), parts.uri.path());
+            let id = reads_id.then(|| id_of(&parts.headers)).flatten();
             // Judged by the whole path: behind what a line repeats a client could hide a write.
             let operation = (telemetry.audit.requests() != Requests::Off)
                 .then(|| Operation::of_cluster(&parts.method, path).cut(MAX_PATH_BYTES));

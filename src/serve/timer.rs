@@ -25,7 +25,9 @@ pub(super) struct Timer {
     connection: Arc<PeerConnection>,
     sleep: Pin<Box<Sleep>>,
     phase: TimerPhase,
-    /// Requests when the timer was set.
+    /// When the timer was set.
+    since: Instant,
+    /// Requests at that time.
     requests: u32,
     /// The phase has changed since, and the timer was left as it was.
     is_carried: bool,
@@ -67,6 +69,7 @@ impl Timer {
             connection,
             sleep,
             phase: TimerPhase::Header,
+            since: Instant::now(),
             requests: 0,
             is_carried: false,
             is_spent: false,
@@ -156,7 +159,8 @@ impl Timer {
     fn change(&mut self, phase: TimerPhase) {
         use TimerPhase::{Exchange, Idle};
         let is_usual = matches!((self.phase, phase), (Idle, Exchange) | (Exchange, Idle));
-        if is_usual && self.sleep.deadline() <= Instant::now() + self.time(phase) {
+        // It was set before now: what is early enough from then on is early enough.
+        if is_usual && self.sleep.deadline() <= self.since + self.time(phase) {
             self.phase = phase;
             self.is_carried = true;
         } else {
@@ -168,8 +172,9 @@ impl Timer {
         self.phase = phase;
         self.is_carried = false;
         self.requests = self.connection.activity.requests();
+        self.since = Instant::now();
         let time = self.time(phase);
-        self.sleep.as_mut().reset(Instant::now() + time);
+        self.sleep.as_mut().reset(self.since + time);
     }
 
     fn time(&self, phase: TimerPhase) -> Duration {

@@ -102,8 +102,11 @@ impl Nodes {
 
     /// The next node for this call; `None` when it has asked each once.
     pub(super) fn next(&self, round: &mut Round, purpose: Purpose) -> Option<Lease<'_>> {
-        let now = self.clock.now();
         let mut all = self.health();
+        let is_any_away = all.iter().any(NodeHealth::is_ejected);
+        let now = is_any_away.then(|| self.clock.now());
+        let is_on_probation =
+            |health: &NodeHealth| now.is_some_and(|now| health.is_on_probation(now));
         // Every request of a client comes here: nothing is collected.
         let not_asked = || {
             let all = all.iter().enumerate();
@@ -111,7 +114,7 @@ impl Nodes {
         };
         let open = || {
             let open = not_asked().filter(|(_, health)| {
-                !health.is_ejected() || purpose == Purpose::Read && health.is_on_probation(now)
+                !health.is_ejected() || purpose == Purpose::Read && is_on_probation(health)
             });
             open.map(|(index, _)| index)
         };
@@ -130,7 +133,7 @@ impl Nodes {
         round.asks(index);
 
         let (health, node) = (all.get_mut(index)?, self.all.get(index)?);
-        let probe = health.is_on_probation(now);
+        let probe = is_on_probation(health);
         if probe {
             health.probe(true);
         }

@@ -14,6 +14,7 @@ mod connection;
 mod kept;
 mod link;
 mod origin;
+mod relay;
 mod types;
 mod upload;
 

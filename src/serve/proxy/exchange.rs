@@ -29,9 +29,9 @@ impl Exchange {
         version: Version,
         progress: Arc<Progress>,
         report: Report,
-    ) -> Self {
+    ) -> Box<Self> {
         connection.activity.exchange_begins();
-        Self {
+        Box::new(Self {
             connection: Arc::clone(connection),
             version,
             progress,
@@ -39,7 +39,7 @@ impl Exchange {
             share: None,
             is_passing: false,
             report,
-        }
+        })
     }
 
     pub(super) fn connection(&self) -> &PeerConnection {

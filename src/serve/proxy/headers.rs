@@ -9,7 +9,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-        CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
+        CONTENT_TYPE, COOKIE, EXPECT, Entry, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
         SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
     },
 };
@@ -116,14 +116,12 @@ impl Passing<'_> {
             if self.keeps_host {
                 headers.insert(HOST, host.clone());
             }
-            if !headers.contains_key(FORWARDED_HOST) {
-                headers.insert(FORWARDED_HOST, host.clone());
-            }
+            let forwarded = headers.entry(FORWARDED_HOST);
+            forwarded.or_insert_with(|| host.clone());
         }
-        if !headers.contains_key(FORWARDED_PROTO) {
-            let proto = if self.secure { "https" } else { "http" };
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
-        }
+        let proto = if self.secure { "https" } else { "http" };
+        let forwarded = headers.entry(FORWARDED_PROTO);
+        forwarded.or_insert_with(|| HeaderValue::from_static(proto));
         if let Some(address) = self.peer_address {
             extend(headers, &FORWARDED_FOR, address);
         }
@@ -269,18 +267,21 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
 
 /// Puts an element behind those of a list. Whoever was there before a gateway stays, in one line.
 fn extend(headers: &mut HeaderMap, name: &HeaderName, element: &HeaderValue) {
-    if !headers.contains_key(name) {
-        headers.insert(name, element.clone());
-        return;
-    }
+    let mut before = match headers.entry(name) {
+        Entry::Vacant(none) => {
+            none.insert(element.clone());
+            return;
+        }
+        Entry::Occupied(before) => before,
+    };
     let mut list = Vec::new();
-    for value in headers.get_all(name) {
+    for value in before.iter() {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(element.as_bytes());
     if let Ok(list) = HeaderValue::from_bytes(&list) {
-        headers.insert(name, list);
+        before.insert(list);
     }
 }
 

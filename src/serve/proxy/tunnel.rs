@@ -22,7 +22,7 @@ use tokio::{
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Joins the client's connection and the cluster's. Both are free once the client has got its 101.
-pub(super) async fn run(client: OnUpgrade, cluster: OnUpgrade, exchange: Exchange) {
+pub(super) async fn run(client: OnUpgrade, cluster: OnUpgrade, exchange: Box<Exchange>) {
     let both = futures_util::future::try_join(client, cluster);
     match both.await {
         Ok((client, cluster)) => {

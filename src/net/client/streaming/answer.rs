@@ -1,6 +1,11 @@
 //! A server's answer, whose body comes as it is read.
 
-use super::{connection::Connection, kept::Kept, types::StreamError, upload::UploadWatch};
+use super::{
+    connection::{Connection, unwoken},
+    kept::Kept,
+    types::StreamError,
+    upload::UploadWatch,
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -30,6 +35,8 @@ pub(crate) struct AnswerBody {
     incoming: Incoming,
     back: Option<Back>,
     upload: UploadWatch,
+    /// Why it ended too early, while what came before that goes out.
+    cut: Option<hyper::Error>,
 }
 
 /// A connection, and where it goes behind a whole exchange.
@@ -55,6 +62,7 @@ impl Answer {
             incoming,
             back: Some(back),
             upload,
+            cut: None,
         };
         if !is_upgrade {
             body.give_back_at_end();
@@ -98,6 +106,27 @@ impl AnswerBody {
         }
     }
 
+    /// What was read already comes first. The connection wakes this task when there is more.
+    fn poll_incoming(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let incoming = &mut self.incoming;
+        let mut poll = || Pin::new(&mut *incoming).poll_frame(&mut unwoken());
+        let Some((_, connection)) = &mut self.back else {
+            return poll();
+        };
+        let mut is_driven = false;
+        loop {
+            let (polled, is_woken) = connection.muted(&mut poll);
+            if polled.is_ready() || is_driven && !is_woken {
+                return polled;
+            }
+            connection.drive(context);
+            is_driven = true;
+        }
+    }
+
     /// An answer that ends before its request ends that, too: nobody watches it any more.
     fn give_back(&mut self) {
         if let Some((kept, connection)) = self.back.take()
@@ -116,13 +145,27 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = ready!(Pin::new(&mut self.incoming).poll_frame(context));
-        match &polled {
-            Some(Ok(_)) => self.give_back_at_end(),
-            Some(Err(_)) => self.back = None,
-            None => self.give_back(),
+        if let Some(why) = self.cut.take() {
+            return Poll::Ready(Some(Err(why)));
         }
-        Poll::Ready(polled)
+        match ready!(self.poll_incoming(context)) {
+            Some(Ok(frame)) => {
+                self.give_back_at_end();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(why)) => {
+                self.back = None;
+                // hyper would end the client's connection with what it has not written yet, perhaps
+                // the head.
+                self.cut = Some(why);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -31,18 +31,20 @@ impl Kept {
             let (connection, since) = idle.get(at)?;
             if connection.is_closed() || now.duration_since(*since) >= self.limits.idle {
                 let_go(idle.remove(at));
-            } else if connection.is_ready() {
+            } else {
                 return idle.remove(at).map(|(connection, _)| connection);
             }
-            // Otherwise hyper has not yet seen that its last exchange is over.
         }
         None
     }
 
-    /// Both messages are whole. hyper may not have seen that yet.
-    pub(super) fn put(&self, connection: Connection) {
-        if connection.is_closed() || self.limits.max_idle == 0 {
+    /// Both messages are whole. A connection on which something is left over is closed.
+    pub(super) fn put(&self, mut connection: Connection) {
+        if self.limits.max_idle == 0 {
             return connection.let_go();
+        }
+        if !connection.becomes_ready() {
+            return;
         }
         let mut idle = self.locked();
         if idle.len() >= self.limits.max_idle {
@@ -56,7 +58,7 @@ impl Kept {
         let now = Instant::now();
         let is_old = |since: Instant| now.duration_since(since) >= self.limits.idle;
         let mut idle = self.locked();
-        idle.retain(|(connection, _)| !connection.is_closed());
+        idle.retain_mut(|(connection, _)| !connection.has_ended());
         while idle.front().is_some_and(|(_, since)| is_old(*since)) {
             let_go(idle.pop_front());
         }

@@ -49,7 +49,8 @@ impl Link {
         loop {
             let (mut connection, kept) = match self.kept.take() {
                 Some(connection) => (connection, true),
-                None => match self.connect().await {
+                // In a box, so that the many requests without have no room for it.
+                None => match Box::pin(self.connect()).await {
                     Ok(connection) => (connection, false),
                     Err(why) => return Err(NotAnswered::unsent(why, request)),
                 },
