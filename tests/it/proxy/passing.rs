@@ -297,3 +297,71 @@ async fn an_early_answer_gets_through_while_the_client_still_sends() {
     let answer = read_answer(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
+
+/// In both spellings: some servers read `_` and `-` as one character.
+#[tokio::test]
+async fn no_client_logs_in_twice_or_acts_as_somebody_else() {
+    const FORGED: [&str; 7] = [
+        "authorization",
+        "proxy-authorization",
+        "es-security-runas-user",
+        "es-secondary-authorization",
+        "es-client-authentication",
+        "es-secondary-x-client-authentication",
+        "opendistro-security-impersonate-as",
+    ];
+    let setup = Setup::answering(OK).await;
+    let mut more = String::from(
+        "connection: authorization, x-forwarded-for, x-secret\r\nx-secret: 1\r\n\
+         remote_user: mallory\r\nremote_groups: ops\r\nx_elastauth_key: a\r\nx_forwarded_for: a\r\n\
+         te: trailers\r\nkeep-alive: timeout=9\r\nproxy-connection: keep-alive\r\n",
+    );
+    for name in FORGED {
+        for spelt in [name.to_owned(), name.replace('-', "_")] {
+            // Twice: no second one is left over.
+            more.extend([&spelt, ": mallory\r\n", &spelt, ": Basic bWFsbG9yeTph\r\n"]);
+        }
+    }
+    let passes = [
+        ("x-opaque-id", "a/b c"),
+        ("accept-encoding", "gzip, br;q=0.5"),
+        ("content-encoding", "gzip"),
+        ("user-agent", "Beat/9"),
+        ("cookie", "sid=1; theme=dark"),
+        ("x-own_header", "kept"),
+    ];
+    for (name, value) in passes {
+        more.extend([name, ": ", value, "\r\n"]);
+    }
+    let answer = setup.ask(&request("GET /a", "alice", &more)).await;
+    assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+    let head = setup.upstream.head();
+    assert!(
+        setup.is_login(header(&head, "authorization").unwrap()),
+        "{head}"
+    );
+    assert_eq!(header(&head, "x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(header(&head, "host"), Some("es.example:9200"));
+    assert!(
+        !head.contains("mallory") && !head.contains("bWFsbG9yeTph"),
+        "{head}"
+    );
+    let names: Vec<String> = head
+        .lines()
+        .filter_map(|line| Some(line.split_once(": ")?.0.replace('_', "-")))
+        .collect();
+    for gone in FORGED.iter().skip(1).chain(&[
+        "remote-user",
+        "remote-groups",
+        "x-elastauth-key",
+        "x-secret",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+    ]) {
+        assert!(!names.iter().any(|name| name == gone), "{gone}: {head}");
+    }
+    for (name, value) in passes {
+        assert_eq!(header(&head, name), Some(value), "{head}");
+    }
+}
