@@ -191,7 +191,7 @@ async fn what_is_not_http_is_refused_by_the_http_layer() {
 #[tokio::test]
 async fn many_headers_are_taken_and_too_many_are_not() {
     let server = Setup::default().start();
-    for (count, status) in [(150, 503), (498, 503), (501, 431)] {
+    for (count, status) in [(150, 503), (158, 503), (161, 431)] {
         let many = (0..count).fold(String::new(), |text, n| text + &format!("x-{n}: v\r\n"));
         let request = format!("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n{many}\r\n");
         assert_eq!(server.ask(&request).await.status, status, "{count}");
