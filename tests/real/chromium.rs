@@ -22,6 +22,9 @@ use tempfile::TempDir;
 /// A browser starts slowly beside other builds.
 const LOADED: Duration = Duration::from_mins(2);
 
+/// The program of Debian's package. What is in `PATH` is a shell around it, which would end alone.
+const PROGRAM: &str = "/usr/lib/chromium/chromium-headless-shell";
+
 struct Scene {
     application: Application,
     sign_in: SignIn,
@@ -93,7 +96,7 @@ impl Scene {
 
 /// A browser that opens this page, with a profile of its own.
 fn chromium(home: &Path, url: &str) -> Process {
-    let mut browser = command("chromium-headless-shell");
+    let mut browser = command(PROGRAM);
     browser
         .args([
             "--headless",
