@@ -31,6 +31,11 @@ const WAITING: usize = 800;
 const MOST_WAITING: usize = 384;
 const LEAST_WAITING: usize = 32;
 
+/// Connections that are kept to nodes, all clusters together: 6 MB.
+const CONNECTIONS: usize = 256;
+/// Those to a node of one cluster. One that is asked now and then needs no more.
+const LEAST_CONNECTIONS: usize = 4;
+
 /// How often idle tenants are looked for.
 const SWEEP: Duration = Duration::from_mins(5);
 
@@ -116,7 +121,7 @@ impl Clusters {
         let known = self.made_of.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut all, mut made_of, mut kept) = (Vec::new(), HashMap::new(), HashSet::new());
         let (mut changes, mut sources, mut added) = (Vec::new(), Vec::new(), Vec::new());
-        let waiting = waiting(clusters.len());
+        let share = Share::of(clusters.len());
         for config in clusters {
             let name = config.name.as_str();
             let signature = signature(config);
@@ -140,11 +145,11 @@ impl Clusters {
                     if let Some(upstream) = &shared {
                         changes.push((Arc::clone(upstream), changes_of(upstream, config)?));
                     }
-                    let source = self.parts.source(config, waiting, shared)?;
+                    let source = self.parts.source(config, share, shared)?;
                     sources.push((Arc::clone(tenants), source, staying));
                     Member::Tenants(Arc::clone(tenants))
                 }
-                None => self.parts.member(config, waiting)?,
+                None => self.parts.member(config, share)?,
             };
             if running
                 .and_then(|running| running.member(name))
@@ -218,17 +223,17 @@ impl Clusters {
 }
 
 impl Parts {
-    fn member(&self, config: &ClusterConfig, waiting: Option<usize>) -> Result<Member, StartError> {
+    fn member(&self, config: &ClusterConfig, share: Share) -> Result<Member, StartError> {
         let name = config.name.as_str();
         if config.tenants.is_some() {
-            let source = self.source(config, waiting, None)?;
+            let source = self.source(config, share, None)?;
             let metrics = self.telemetry.of_cluster(name).metrics;
             let (clock, tasks) = (self.clock.clone(), self.tasks.clone());
             let tenants = Tenants::new(name, source, clock, tasks, metrics);
             return Ok(Member::Tenants(Arc::new(tenants)));
         }
         let telemetry = self.telemetry.of_cluster(name);
-        let upstream = self.upstream(name, config, waiting, telemetry)?;
+        let upstream = self.upstream(name, config, share, telemetry)?;
         Ok(Member::Cluster(Arc::new(upstream)))
     }
 
@@ -237,7 +242,7 @@ impl Parts {
     fn source(
         &self,
         config: &ClusterConfig,
-        waiting: Option<usize>,
+        share: Share,
         shared: Option<Arc<Upstream>>,
     ) -> Result<TenantSource, StartError> {
         let name = config.name.as_str();
@@ -256,7 +261,7 @@ impl Parts {
                 upstream
             } else {
                 let telemetry = self.telemetry.of_cluster(name);
-                Arc::new(self.upstream(name, config, waiting, telemetry)?)
+                Arc::new(self.upstream(name, config, share, telemetry)?)
             };
             let nodes = TenantNodes::Shared(upstream);
             return Ok(TenantSource { mapping, nodes });
@@ -268,7 +273,7 @@ impl Parts {
             let own = own.ok_or("the label would make a role that no text may make")?;
             let name = format!("{section}/{}", label.as_str());
             let telemetry = parts.telemetry.of_tenant(section, &name);
-            let upstream = parts.upstream(&name, &own, waiting, telemetry)?;
+            let upstream = parts.upstream(&name, &own, share, telemetry)?;
             upstream.broker().succeeds(&parts.predecessors);
             Ok(upstream)
         };
@@ -281,11 +286,12 @@ impl Parts {
         &self,
         name: &str,
         config: &ClusterConfig,
-        waiting: Option<usize>,
+        share: Share,
         telemetry: ClusterTelemetry,
     ) -> Result<Upstream, StartError> {
         let clock = &self.clock;
-        let cluster = SecurityApi::new(&config.cluster, clock.clone(), &telemetry)
+        let max_idle = share.connections;
+        let cluster = SecurityApi::keeping(max_idle, &config.cluster, clock.clone(), &telemetry)
             .map_err(StartError::ClusterTls)?;
         let tasks = self.tasks.branch();
         let origins = cluster.origins();
@@ -297,7 +303,7 @@ impl Parts {
             telemetry,
             &self.folders,
         )?;
-        let broker = match waiting {
+        let broker = match share.waiting {
             None => broker,
             Some(most) => broker.with_waiting(most),
         };
@@ -388,8 +394,23 @@ fn signature(config: &ClusterConfig) -> String {
     format!("{:?}", (of_cluster, of_time, of_writes, of_users))
 }
 
-fn waiting(clusters: usize) -> Option<usize> {
-    (clusters > 1).then(|| (WAITING / clusters).clamp(LEAST_WAITING, MOST_WAITING))
+/// What one of several clusters may have of what is bounded for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    /// `None` where there is one cluster.
+    waiting: Option<usize>,
+    /// Kept to each node.
+    connections: usize,
+}
+
+impl Share {
+    fn of(clusters: usize) -> Self {
+        let waiting = (WAITING / clusters.max(1)).clamp(LEAST_WAITING, MOST_WAITING);
+        Self {
+            waiting: (clusters > 1).then_some(waiting),
+            connections: (CONNECTIONS / clusters.max(1)).max(LEAST_CONNECTIONS),
+        }
+    }
 }
 
 fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, StartError> {
@@ -454,6 +475,23 @@ mod tests {
 
     fn rules(upstream: &Upstream) -> String {
         format!("{:?}", upstream.mapping())
+    }
+
+    #[test]
+    fn many_clusters_have_a_small_share_each_and_none_has_nothing() {
+        let share = |waiting, connections| Share {
+            waiting,
+            connections,
+        };
+        for (clusters, expected) in [
+            (0, share(None, 256)),
+            (1, share(None, 256)),
+            (2, share(Some(384), 128)),
+            (8, share(Some(100), 32)),
+            (100, share(Some(32), 4)),
+        ] {
+            assert_eq!(Share::of(clusters), expected, "{clusters}");
+        }
     }
 
     #[tokio::test]

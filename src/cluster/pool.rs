@@ -34,8 +34,8 @@ const MAX_READS: usize = 128;
 /// Writes under way at once, apart from the reads: without a master each hangs for the whole of its
 /// deadline.
 const MAX_WRITES: usize = 64;
-/// Connections kept to each node; beyond it they are closed after use.
-const MAX_IDLE: usize = 32;
+/// Connections kept to each node; beyond it they are closed after use. Each takes some 25 KB.
+pub(super) const MAX_IDLE: usize = 32;
 
 /// How long each thing may take.
 pub(super) struct Timeouts {
@@ -90,7 +90,7 @@ impl Pool {
         hosts: &[Uri],
         tls: rustls::ClientConfig,
         clock: Clock,
-        timeouts: Timeouts,
+        (timeouts, max_idle): (Timeouts, usize),
         telemetry: &ClusterTelemetry,
     ) -> Self {
         let nodes = hosts
@@ -100,7 +100,7 @@ impl Pool {
             .collect();
         let limits = ConnectionLimits {
             connect: timeouts.connect,
-            max_idle: MAX_IDLE,
+            max_idle,
         };
         Self {
             client: NodeClient::new(tls, limits, telemetry),

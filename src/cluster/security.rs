@@ -19,7 +19,7 @@ pub(crate) use versions::warning as version_warning;
 
 use super::{
     error::CallError,
-    pool::{Origins, Timeouts},
+    pool::{MAX_IDLE, Origins, Timeouts},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -73,13 +73,34 @@ impl SecurityApi {
         Self::with(config, clock, Timeouts::default(), telemetry)
     }
 
+    /// The same, for one of several clusters of a program; at most `max_idle` connections are kept
+    /// to each of its nodes.
+    pub(crate) fn keeping(
+        max_idle: usize,
+        config: &Config,
+        clock: Clock,
+        telemetry: &ClusterTelemetry,
+    ) -> Result<Self, TlsError> {
+        let limits = (Timeouts::default(), max_idle.min(MAX_IDLE));
+        Self::within(config, clock, limits, telemetry)
+    }
+
     pub(super) fn with(
         config: &Config,
         clock: Clock,
         timeouts: Timeouts,
         telemetry: &ClusterTelemetry,
     ) -> Result<Self, TlsError> {
-        let client = Arc::new(Client::new(config, clock, timeouts, telemetry)?);
+        Self::within(config, clock, (timeouts, MAX_IDLE), telemetry)
+    }
+
+    fn within(
+        config: &Config,
+        clock: Clock,
+        limits: (Timeouts, usize),
+        telemetry: &ClusterTelemetry,
+    ) -> Result<Self, TlsError> {
+        let client = Arc::new(Client::new(config, clock, limits, telemetry)?);
         Ok(Self(Arc::new(Kinds {
             detection: Detection::new(Arc::clone(&client), config.kind),
             elasticsearch: Elasticsearch::new(Arc::clone(&client), config.passwords),

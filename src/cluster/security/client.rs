@@ -44,7 +44,7 @@ impl Client {
     pub(super) fn new(
         config: &Config,
         clock: Clock,
-        timeouts: Timeouts,
+        limits: (Timeouts, usize),
         telemetry: &ClusterTelemetry,
     ) -> Result<Self, TlsError> {
         let ClusterAccess {
@@ -54,7 +54,7 @@ impl Client {
         } = access(config)?;
         Ok(Self {
             cluster: Arc::clone(&telemetry.cluster),
-            pool: Pool::new(&config.hosts, tls, clock.clone(), timeouts, telemetry),
+            pool: Pool::new(&config.hosts, tls, clock.clone(), limits, telemetry),
             clock,
             account: ArcSwapOption::from_pointee(account),
             files: ArcSwap::from_pointee(files),

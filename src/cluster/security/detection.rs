@@ -360,8 +360,8 @@ mod tests {
             tls: tls::ClientConfig::default(),
             passwords: PasswordForm::Hash,
         };
-        let (timeouts, telemetry) = (Timeouts::default(), ClusterTelemetry::default());
-        let client = Client::new(&config, Clock::System, timeouts, &telemetry).unwrap();
+        let (limits, telemetry) = ((Timeouts::default(), 1), ClusterTelemetry::default());
+        let client = Client::new(&config, Clock::System, limits, &telemetry).unwrap();
         Detection::new(Arc::new(client), config.kind)
     }
 

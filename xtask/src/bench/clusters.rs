@@ -85,8 +85,9 @@ fn many(by: By, urls: &[String]) -> String {
     text
 }
 
-/// Bytes for each known user: of the second half of them, when each cluster has its connections and
-/// tables.
+/// Bytes for each known user: of the second half of them, when each cluster has its tables. They come
+/// one after the other, so that no connection is among it; then as many more come at once, and what
+/// a program has more is connections.
 fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
     let (users, half) = (CLUSTERS * USERS, CLUSTERS * USERS / 2);
     let mut of_user = Vec::new();
@@ -96,13 +97,17 @@ fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
     ] {
         let idle = program.resident_kib()?;
         // Every other user of each cluster, and then the others.
-        fill(program.address, by, &(0..users).step_by(2))?;
+        fill_by(1, program.address, by, &(0..users).step_by(2))?;
         let with_half = program.resident_kib()?;
-        fill(program.address, by, &(1..users).step_by(2))?;
+        fill_by(1, program.address, by, &(1..users).step_by(2))?;
         let full = program.resident_kib()?;
+        fill(program.address, by, &(users..users + users / 10))?;
+        let at_once = program.resident_kib()?;
         let bytes = full.saturating_sub(with_half) * 1_024 / half as u64;
         println!(
-            "{what}: {idle} KiB resident, {with_half} KiB with {half} users, {full} KiB with {users}"
+            "{what}: {idle} KiB resident, {with_half} KiB with {half} users, {full} KiB with {users}; \
+             {at_once} KiB after {} more, {FILLERS} at once",
+            users / 10
         );
         of_user.push(bytes);
     }
@@ -115,22 +120,43 @@ fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets users in once; a thousand after another are of one cluster.
+/// Lets users in once.
 fn fill(
     address: SocketAddr,
     by: By,
     numbers: &(impl Iterator<Item = usize> + Clone + Sync),
 ) -> anyhow::Result<()> {
-    at_once(FILLERS, |worker| {
+    fill_by(FILLERS, address, by, numbers)
+}
+
+/// The same, so many at once.
+fn fill_by(
+    clients: usize,
+    address: SocketAddr,
+    by: By,
+    numbers: &(impl Iterator<Item = usize> + Clone + Sync),
+) -> anyhow::Result<()> {
+    at_once(clients, |worker| {
         let mut connection = Connection::open(address)?;
-        for number in numbers.clone().skip(worker).step_by(FILLERS) {
-            let (path, headers) = request(by, number / USERS, number % USERS);
+        for number in numbers.clone().skip(worker).step_by(clients) {
+            let (cluster, user) = person(number);
+            let (path, headers) = request(by, cluster, user);
             let status = connection.ask(&path, &headers)?;
             ensure!(status == 200, "{by:?}: user {number} got {status}");
         }
         Ok(())
     })?;
     Ok(())
+}
+
+/// A user and their cluster: a thousand after another are of one. Further ones come to one cluster
+/// all at once, and then to the next.
+fn person(number: usize) -> (usize, usize) {
+    if number < CLUSTERS * USERS {
+        (number / USERS, number % USERS)
+    } else {
+        (number / FILLERS % CLUSTERS, number)
+    }
 }
 
 /// Path and headers of a request. They differ in nothing but the path.

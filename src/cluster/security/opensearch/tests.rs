@@ -31,8 +31,8 @@ pub(super) fn client(node: &Stub, clock: Clock) -> Arc<Client> {
         tls: tls::ClientConfig::default(),
         passwords: PasswordForm::Hash,
     };
-    let (timeouts, telemetry) = (Timeouts::default(), ClusterTelemetry::default());
-    Arc::new(Client::new(&config, clock, timeouts, &telemetry).unwrap())
+    let (limits, telemetry) = ((Timeouts::default(), 1), ClusterTelemetry::default());
+    Arc::new(Client::new(&config, clock, limits, &telemetry).unwrap())
 }
 
 fn opensearch(node: &Stub) -> Opensearch {
