@@ -302,6 +302,8 @@ fn gives_credentials(record: &Message) -> bool {
             | ["_security", "oauth2", "token"]
             // Elasticsearch 7, and 8 for clients that ask for compatibility with it.
             | ["_xpack", "security", "user", .., "_password"]
+            // OpenSearch, and what its path was called before.
+            | ["_plugins" | "_opendistro", "_security", "api", "account"]
     ) {
         return true;
     }
@@ -341,7 +343,7 @@ fn is_own_credential(path: &str) -> bool {
     let bytes: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
     let path = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
     path.contains("security")
-        && ["_password", "api_key", "oauth2"]
+        && ["_password", "api_key", "oauth2", "account"]
             .iter()
             .any(|word| path.contains(word))
 }

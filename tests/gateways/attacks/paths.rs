@@ -83,6 +83,22 @@ pub(crate) const ELASTICSEARCH: &[Attack] = &[
         "PUT".clone_into(&mut draft.method);
     }),
     elasticsearch(
+        "`PUT /_plugins/_security/api/account`",
+        BeRefused,
+        |draft| {
+            post(draft, "/_plugins/_security/api/account");
+            "PUT".clone_into(&mut draft.method);
+        },
+    ),
+    elasticsearch(
+        "`PUT /_opendistro/_security/api/account/`",
+        BeRefused,
+        |draft| {
+            post(draft, "/_opendistro/_security/api/account/");
+            "PUT".clone_into(&mut draft.method);
+        },
+    ),
+    elasticsearch(
         "`POST //_security///user//_password`",
         BeHarmless,
         |draft| post(draft, "//_security///user//_password"),
@@ -237,6 +253,16 @@ pub(crate) const KIBANA_PATHS: &[Attack] = &[
             to_kibana(
                 draft,
                 "/api/console/proxy?method=POST&path=_xpack/security/user/_password",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=PUT&path=_plugins/_security/api/x/../account`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=PUT&path=_plugins/_security/api/x/../account",
             );
         },
     ),
