@@ -210,8 +210,9 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "OpenSearch: whoever was locked while their login was tried is written",
         file: "src/cluster/security/opensearch.rs",
-        whole: "Known::Entry(stored) if *stored == *found => {",
-        damaged: "Known::Entry(stored) if *stored == *found || true => {",
+        whole: "Known::Nobody | Known::Entry(_) => Err(CallError::of_cluster(",
+        damaged: "Known::Nobody => Ok(Whoami::Refused),\n\
+                  Known::Entry(_) => Err(CallError::of_cluster(",
         test: "opensearch::a_user_who_is_locked_while_their_login_is_tried",
     },
 ];
