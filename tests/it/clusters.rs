@@ -3,6 +3,7 @@
 
 mod commands;
 mod prune;
+mod refused;
 mod tenants;
 
 use crate::support::{

@@ -120,6 +120,40 @@ async fn what_answers_instead_of_a_cluster_is_named() {
 }
 
 #[tokio::test]
+async fn a_version_that_nobody_has_tried_is_a_warning_and_no_refusal() {
+    let elastic = |number: &str| {
+        format!(r#"{{"version":{{"number":"{number}"}},"tagline":"You Know, for Search"}}"#)
+    };
+    for (body, words) in [
+        (elastic("10.1.0"), "made for Elasticsearch 7.17, 8 and 9"),
+        (elastic("7.10.2"), "made for Elasticsearch 7.17, 8 and 9"),
+        (
+            r#"{"version":{"number":"1.3.20","distribution":"opensearch"}}"#.to_owned(),
+            "made for OpenSearch 2 and 3",
+        ),
+    ] {
+        let port = answering(http("200 OK", "", &body)).await;
+        let stage = Stage::planned(Plan {
+            hosts: Some(vec![format!("http://127.0.0.1:{port}")]),
+            ..Plan::default()
+        })
+        .await;
+        until(words, || {
+            let log = stage.elastauth.log();
+            let mut lines = log.lines();
+            lines.any(|line| {
+                line.contains("WARN")
+                    && line.contains(words)
+                    && line.contains("cluster=\"default\"")
+            })
+        })
+        .await;
+        let alive = stage.gateway().get("/elastauth/live", &[]).await;
+        assert_eq!(alive.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_service_password_is_in_the_log_before_anybody_comes() {
     let tasks = Tasks::default();
     let cluster = StandIn::start(&tasks).await.unwrap();
