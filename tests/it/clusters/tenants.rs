@@ -56,9 +56,9 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
     );
     stage.says(&ask("a_b.es.example.com", "dev").await, 403, "no_cluster");
     stage.says(&ask("a.b.es.example.com", "dev").await, 403, "no_cluster");
-    let long = "a".repeat(64);
+    let too_many = "a".repeat(64);
     for label in [
-        "", "-a", "a-", "*", "{tenant}", "a%62", "%61", "a b", "1,2", "1/..", "..", &long,
+        "", "-a", "a-", "*", "{tenant}", "a%62", "%61", "a b", "1,2", "1/..", "..", &too_many,
     ] {
         let answer = ask(&format!("{label}.es.example.com"), "dev").await;
         stage.says(&answer, 403, "no_cluster");
