@@ -24,8 +24,8 @@ pub(super) struct ListenerLimits {
     /// answer.
     pub(super) drain: Duration,
     /// Gateways pass on what clients send, and hyper's own limit of 100 turns that into a 431 for
-    /// the user. Browsers and chains of proxies stay below 60; hyper fills a table of so many
-    /// entries, twice, for every request.
+    /// the user. What gateways send fits in here; hyper fills a table of so many entries, twice,
+    /// for every request.
     pub(super) headers: usize,
     /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the
     /// answer: the connection of a gateway that lost power is closed.
