@@ -23,12 +23,14 @@ use std::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// The head of an answer, and what is read at once of its body.
 const MAX_BUFFER: usize = 128 * 1024;
 /// Elasticsearch sends a `Warning` for each deprecated thing that a request uses.
 const MAX_HEADERS: usize = 300;
+/// For the end of a connection that is not used again.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Dropping it closes the connection at once, whatever is under way on it: also an upload whose
 /// answer has come already.
@@ -139,8 +141,8 @@ impl Connection {
         if let Some(driver) = driver {
             // The end of the program does not wait for it.
             TokioExecutor::new().execute(async move {
-                // Nobody waits for an answer any more.
-                let _ended = driver.await;
+                // Nobody waits for an answer any more, and a server may never read the goodbye.
+                let _ended = timeout(GOODBYE, driver).await;
             });
         }
     }
