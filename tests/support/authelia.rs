@@ -9,7 +9,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -35,6 +34,8 @@ pub(crate) struct Authelia {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// Nobody is answered any more. A task that is told to end may still answer once.
+    has_left: bool,
     /// By the whole `Cookie`.
     sessions: HashMap<String, Person>,
     /// By the whole `Authorization`.
@@ -61,8 +62,9 @@ impl Authelia {
             while let Ok((stream, _)) = listener.accept().await {
                 let known = Arc::clone(&shared);
                 let service = service_fn(move |request| {
-                    let answer = answer(&known.lock().expect("the sessions"), &request);
-                    async move { Ok::<_, Infallible>(answer) }
+                    let known = known.lock().expect("the sessions");
+                    let answer = (!known.has_left).then(|| answer(&known, &request));
+                    async move { answer.ok_or("Authelia has left") }
                 });
                 connections.spawn(
                     hyper::server::conn::http1::Builder::new()
@@ -88,6 +90,7 @@ impl Authelia {
 
     /// Takes no connections any more, and closes those that it has.
     pub(crate) fn leave(&self) {
+        self.known.lock().expect("the sessions").has_left = true;
         self.task.abort();
     }
 
