@@ -50,7 +50,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Users drawn evenly: few, more than the memo has place for, and a million.
+/// Users drawn evenly: 2,000, 40,000 and a million.
 pub(super) fn users() -> anyhow::Result<()> {
     let cluster = example("yes_cluster")?;
     let contest = Contest::start(&cluster, WITHOUT_CHECKS)?;
