@@ -166,7 +166,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guard<I> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            if this.framing.waits_for_answer() {
+            // What passed and is still held belongs to the request before: a short buffer of hyper
+            // may leave the end of its body here, also after its answer.
+            if this.passed == 0 && this.framing.waits_for_answer() {
                 // For more from the client hyper is woken by the system.
                 if !this.held.is_empty() {
                     this.connection.framing.wait(context);

@@ -23,7 +23,10 @@ use std::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
 
 /// The head of an answer, and what is read at once of its body.
 const MAX_BUFFER: usize = 128 * 1024;
@@ -79,7 +82,8 @@ impl Connection {
         patience: Option<Duration>,
     ) -> Option<Answered> {
         let begun = Instant::now();
-        let mut sending = pin!(self.sender.try_send_request(request));
+        // Its wake-ups go nowhere, so it must not say that it is pending for want of a budget.
+        let mut sending = pin!(unconstrained(self.sender.try_send_request(request)));
         poll_fn(|context| {
             self.drive(context);
             if let Poll::Ready(answered) = sending.as_mut().poll(&mut unwoken()) {
