@@ -31,7 +31,8 @@ const WAITING: usize = 800;
 const MOST_WAITING: usize = 384;
 const LEAST_WAITING: usize = 32;
 
-/// Connections that are kept to nodes, all clusters together: 6 MB.
+/// Connections that are kept, shared out among the clusters: 6 MB where each has one node. What
+/// comes out is the bound of each node, also of those of further tenants.
 const CONNECTIONS: usize = 256;
 /// Those to a node of one cluster. One that is asked now and then needs no more.
 const LEAST_CONNECTIONS: usize = 4;
