@@ -55,7 +55,7 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
                 (in_a_row, refusals) = (0, 0);
                 tell(part, &Ok(()));
                 sleep(way_for_others(begun.elapsed(), shared.is_contended())).await;
-                // Whoever has come meanwhile was read before others may have written.
+                // Others may have written since those were read who have come meanwhile.
                 shared.call_ended();
             }
             Err(error) => tell(part, &Err(error)),

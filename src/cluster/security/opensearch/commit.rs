@@ -324,14 +324,20 @@ mod tests {
         ];
         let [first, second] = twice.map(|it| commit.write(it));
         assert_eq!(tokio::join!(first, second), (Ok(()), Ok(())));
-        // Nobody has waited: nothing is read.
+        // So is who was read before a call that has just ended, for all that is known.
         commit.idle().await;
-        let asked = node.requests().len();
-        assert_eq!(
-            commit.write(entry("a", "x").over(Some(&other))).await,
-            Ok(())
-        );
-        assert_eq!(node.requests().len(), asked + 1);
+        let late = commit.write(entry("a", "x").over(Some(&other))).await;
+        assert!(late.unwrap_err().is_overtaken());
+    }
+
+    #[tokio::test]
+    async fn where_there_was_no_call_nothing_is_read() {
+        let node = Stub::start(Manner::answer(200, DONE)).await;
+        let other = stored("editor", "x");
+        let commit = commit(&node);
+        let write = commit.write(entry("a", "x").over(Some(&other)));
+        assert_eq!(write.await, Ok(()));
+        assert_eq!(node.requests().len(), 1);
     }
 
     #[tokio::test]

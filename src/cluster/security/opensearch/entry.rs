@@ -98,6 +98,11 @@ impl Entry {
         matches!(self.over, Over::Read(_))
     }
 
+    /// Whether there was a user when it was read: one whom somebody may have locked since.
+    pub(super) fn is_over_a_user(&self) -> bool {
+        matches!(self.over, Over::Read(Some(_)))
+    }
+
     /// Whether it may be written over the user as they are now.
     pub(super) fn fits(&self, now: Option<&StoredAccount>) -> bool {
         match &self.over {

@@ -26,6 +26,9 @@ const MOST_WAITING: usize = 10_000;
 const CONTENDED: Duration = Duration::from_secs(10);
 /// From when on a write is not begun any more.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What lies at most between the read of a user and the place in this queue: a hash, and a word to
+/// other replicas.
+const SINCE_READ: Duration = Duration::from_secs(2);
 
 pub(super) type Written = Result<(), CallError>;
 
@@ -39,8 +42,9 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Whether a task writes, until nothing waits.
     writing: bool,
-    /// Calls that have ended.
+    /// Calls that have ended, and when the last one did.
     calls: u64,
+    ended: Option<Instant>,
     /// The last conflict with another writer.
     conflict: Option<Instant>,
 }
@@ -74,10 +78,15 @@ impl Shared {
         if queue.waiting.len() >= MOST_WAITING {
             return Err(busy());
         }
+        // The last call may have ended after the user was read.
+        let is_sure = !entry.is_over_a_user()
+            || queue
+                .ended
+                .is_none_or(|ended| ended.elapsed() >= SINCE_READ);
         let waiting = Waiting {
             entry,
             until: Instant::now() + PATIENCE,
-            calls: queue.calls,
+            calls: queue.calls - u64::from(!is_sure),
             result,
         };
         queue.waiting.push_back(waiting);
@@ -89,7 +98,9 @@ impl Shared {
     }
 
     pub(super) fn call_ended(&self) {
-        self.queue().calls += 1;
+        let mut queue = self.queue();
+        queue.calls += 1;
+        queue.ended = Some(Instant::now());
     }
 
     pub(super) fn met_a_conflict(&self) {
