@@ -302,13 +302,13 @@ table! {
     /// for known users. Each write changes the cluster's security index, and a small cluster makes
     /// such changes one by one.
     WRITES_AT_ONCE: "users.writes_at_once", T::Number(1, 64), default = "16";
-    /// Delete users whom nobody has used for so long; without a value, or with 0, nobody is deleted.
-    /// Whoever comes back is made again. Disabled users stay, and so do those of whom it is not
-    /// noted when they were seen. At least twice `credentials.rotation`: it is known to within that when a user
-    /// was seen. Without rotation at least `50h`, and `338h` on OpenSearch, with the default of
-    /// `cache.expiration`. If more than half of all users, and more than 10, would go at once,
-    /// nobody is deleted and the log says so. elastauth's own account needs the right to delete
-    /// users.
+    /// Delete users whom nobody has used for so long; without a value, or with 0, nobody is
+    /// deleted. Whoever comes back is made again. Disabled users stay, and so do those of whom it
+    /// is not noted when they were seen. At least twice `credentials.rotation`: it is known to
+    /// within that when a user was seen. Without rotation at least `50h`, and `338h` on OpenSearch,
+    /// with the default of `cache.expiration`. If more than half of all users, and more than 10,
+    /// would go at once, nobody is deleted and the log says so. elastauth's own account needs the
+    /// right to delete users.
     PRUNE_AFTER: "users.prune_after", T::Duration(Duration::ZERO, hours(10 * 365 * 24)),
         example = "2160h";
 

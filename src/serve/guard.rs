@@ -4,8 +4,8 @@
 //! before: it gets a request that no client can send, and whoever answers finds the fault beside
 //! it. A body that is wrong in the middle ends with an error, so nothing behind takes it for whole.
 //!
-//! hyper gets one request at a time. With bytes of the next one it would not look whether the client
-//! is still there, and a search would go on for nobody.
+//! hyper gets one request at a time. With bytes of the next one it would not look whether the
+//! client is still there, and a search would go on for nobody.
 
 use super::{
     connection::PeerConnection,

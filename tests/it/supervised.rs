@@ -16,6 +16,7 @@ use std::{
     os::unix::net::UnixListener,
     time::Duration,
 };
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixDatagram,
@@ -31,18 +32,24 @@ async fn message(socket: &UnixDatagram) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-#[tokio::test]
-async fn systemd_is_told_of_the_start_of_reloads_and_of_the_end() {
+/// elastauth, the socket at which it tells how it is, and the socket's folder.
+async fn supervised(more: &'static str) -> (Stage, UnixDatagram, TempDir) {
     let home = folder_for_sockets();
     let path = home.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let path = path.display().to_string();
-    let mut stage = Stage::planned(Plan {
+    let stage = Stage::planned(Plan {
         environment: &[("NOTIFY_SOCKET", &path)],
-        more: "shutdown: {delay: 10ms}",
+        more,
         ..Plan::default()
     })
     .await;
+    (stage, socket, home)
+}
+
+#[tokio::test]
+async fn systemd_is_told_of_the_start_of_reloads_and_of_the_end() {
+    let (mut stage, socket, _home) = supervised("shutdown: {delay: 10ms}").await;
     let answers = "STATUS=Answers gateways";
     assert_eq!(message(&socket).await, ["READY=1", answers]);
 
@@ -86,16 +93,7 @@ async fn systemd_waits_as_long_as_running_requests_may_take() {
         ),
         ("shutdown: {timeout: 40s, delay: 10ms}", 55_010_000),
     ] {
-        let home = folder_for_sockets();
-        let path = home.path().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let path = path.display().to_string();
-        let mut stage = Stage::planned(Plan {
-            environment: &[("NOTIFY_SOCKET", &path)],
-            more,
-            ..Plan::default()
-        })
-        .await;
+        let (mut stage, socket, _home) = supervised(more).await;
         assert_eq!(message(&socket).await[0], "READY=1");
         assert!(stage.elastauth.terminate().await.success());
         let stopping = message(&socket).await;

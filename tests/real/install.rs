@@ -1,7 +1,7 @@
-//! `install.sh` of `elastauth init --run systemd`, as root, with a root file system that is there for
-//! it alone: what it writes to /etc and /usr is gone at its end. systemd is not the first process
-//! there, so `systemctl` only writes down what it is told; the package's own checks start the unit
-//! under a real one.
+//! `install.sh` of `elastauth init --run systemd`, as root, with a root file system that is there
+//! for it alone: what it writes to /etc and /usr is gone at its end. systemd is not the first
+//! process there, so `systemctl` only writes down what it is told; the package's own checks start
+//! the unit under a real one.
 
 use crate::support::process::command;
 use std::{fs, path::Path, process::Output};

@@ -1,6 +1,6 @@
-//! In proxy mode a user can ask the cluster for another password for themselves. Elasticsearch gives
-//! it, and elastauth takes it back with the next request; OpenSearch asks for the present one, which
-//! no user knows.
+//! In proxy mode a user can ask the cluster for another password for themselves. Elasticsearch
+//! gives it, and elastauth takes it back with the next request; OpenSearch asks for the present
+//! one, which no user knows.
 
 use super::proxy_clients::{before_opensearch, proxy};
 use crate::support::{

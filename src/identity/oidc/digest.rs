@@ -5,9 +5,10 @@
 //!
 //! Equal digests count as equal tokens, so two texts must never have one. GMAC computes a
 //! polynomial whose coefficients are the blocks of the text and its length, at a secret point, and
-//! adds a mask that follows from the nonce. Two texts of at most n blocks have the same digest at no
-//! more than n + 1 of 2^128 points. For up to 1,023 blocks that is a probability of at most 2^-118,
-//! for texts that somebody chose without knowing the key; a longer text gets HMAC-SHA-256 instead.
+//! adds a mask that follows from the nonce. Two texts of at most n blocks have the same digest at
+//! no more than n + 1 of 2^128 points. For up to 1,023 blocks that is a probability of at most
+//! 2^-118, for texts that somebody chose without knowing the key; a longer text gets HMAC-SHA-256
+//! instead.
 //!
 //! A nonce is used more than once here, which would be wrong for messages: whoever has two digests
 //! under one nonce can compute the point. But no digest leaves the process.

@@ -106,8 +106,8 @@ impl Oidc {
         both.into_iter().flatten().map(CookieName::as_str)
     }
 
-    /// Whether a browser sends the token of a request unasked. With a token in a header beside it the
-    /// request is none of another site: for that the browser asks first, and without cookies.
+    /// Whether a browser sends the token of a request unasked. With a token in a header beside it
+    /// the request is none of another site: for that the browser asks first, and without cookies.
     pub(crate) fn is_in_cookie(&self, headers: &HeaderMap) -> bool {
         let found = self.places.find(headers).ok().flatten();
         let first = found.and_then(|found| found.all().next());

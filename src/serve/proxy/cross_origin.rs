@@ -1,9 +1,9 @@
 //! Requests that a page of another site had a browser send.
 //!
-//! A browser adds the cookies of a host to whatever any page asks of it. Where such a cookie has the
-//! token, a page of another site could write to the cluster as whoever looks at it. Only a browser
-//! can be misled like this. It says in `Sec-Fetch-Site` whose page it is; older ones, and all of
-//! them over plain HTTP, say it in `Origin`.
+//! A browser adds the cookies of a host to whatever any page asks of it. Where such a cookie has
+//! the token, a page of another site could write to the cluster as whoever looks at it. Only a
+//! browser can be misled like this. It says in `Sec-Fetch-Site` whose page it is; older ones, and
+//! all of them over plain HTTP, say it in `Origin`.
 
 use crate::{
     flow::{AuthError, Decision, RefusedRequest},

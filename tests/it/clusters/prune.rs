@@ -19,7 +19,8 @@ use tokio::io::AsyncWriteExt as _;
 
 const LONG_AGO: &str = "2026-01-01/2026-01-03";
 
-/// `default` and `other` are clusters, nobody listens for `dead`, and tenants have that of `of_tenant`.
+/// `default` and `other` are clusters, nobody listens for `dead`, and tenants have that of
+/// `of_tenant`.
 struct Scene {
     stage: Stage,
     other: StandIn,

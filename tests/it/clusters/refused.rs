@@ -1,5 +1,5 @@
-//! Configurations in which nothing says for which of two clusters a request would be, or whose users
-//! are written: neither a check nor a start takes them.
+//! Configurations in which nothing says for which of two clusters a request would be, or whose
+//! users are written: neither a check nor a start takes them.
 
 use crate::support::{elastauth::private, process::command, stage::SECRET_KEY};
 

@@ -354,20 +354,25 @@ fn ask_open() -> Vec<u8> {
     frame(HEADERS, 0, 1, &block(&[(":method", "GET")]))
 }
 
+/// 100 MB, until elastauth takes no more.
+async fn answer_at_length(mut connection: Connection) {
+    connection.head().await;
+    connection
+        .say(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
+        .await;
+    let part = vec![b'x'; 64 * 1024];
+    while connection.stream.write_all(&part).await.is_ok() {}
+}
+
 #[tokio::test]
 async fn a_stream_whose_window_stays_shut_is_reset_and_the_cluster_let_go() {
     let ended = Arc::<AtomicUsize>::default();
     let done = Arc::clone(&ended);
     let more = "  limits: {progress_timeout: 400ms}\n";
-    let setup = Setup::with(more, move |mut connection: Connection| {
+    let setup = Setup::with(more, move |connection: Connection| {
         let ended = Arc::clone(&done);
         async move {
-            connection.head().await;
-            connection
-                .say(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
-                .await;
-            let part = vec![b'x'; 64 * 1024];
-            while connection.stream.write_all(&part).await.is_ok() {}
+            answer_at_length(connection).await;
             ended.fetch_add(1, SeqCst);
         }
     })
@@ -395,15 +400,7 @@ async fn a_stream_whose_window_stays_shut_is_reset_and_the_cluster_let_go() {
 async fn a_stream_that_is_read_slowly_is_left_alone() {
     const STEP: u32 = 32 * 1024;
     let more = "  limits: {progress_timeout: 2s}\n";
-    let setup = Setup::with(more, |mut connection: Connection| async move {
-        connection.head().await;
-        connection
-            .say(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
-            .await;
-        let part = vec![b'x'; 64 * 1024];
-        while connection.stream.write_all(&part).await.is_ok() {}
-    })
-    .await;
+    let setup = Setup::with(more, answer_at_length).await;
     let mut stream = begin(&setup, &settings(&[(INITIAL_WINDOW_SIZE, STEP)])).await;
     let text = ask(1, END_STREAM, "GET", &[]);
     stream.write_all(&text).await.unwrap();

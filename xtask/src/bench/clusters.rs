@@ -85,9 +85,9 @@ fn many(by: By, urls: &[String]) -> String {
     text
 }
 
-/// Bytes for each known user: of the second half of them, when each cluster has its tables. They come
-/// one after the other, so that no connection is among it; then as many more come at once, and what
-/// a program has more is connections.
+/// Bytes for each known user: of the second half of them, when each cluster has its tables. They
+/// come one after the other, so that no connection is among it; then as many more come at once, and
+/// what a program has more is connections.
 fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
     let (users, half) = (CLUSTERS * USERS, CLUSTERS * USERS / 2);
     let mut of_user = Vec::new();

@@ -110,8 +110,8 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
 /// would begin the next write at once and win again: the others have begun later and end later.
 ///
 /// Where there was a conflict it is as long as a write of theirs takes, so two replicas write in
-/// turns and hardly ever collide. A replica that always wins meets no conflict, so it leaves half of
-/// that in any case. It loses nothing: those who come meanwhile are read and go into one write.
+/// turns and hardly ever collide. A replica that always wins meets no conflict, so it leaves half
+/// of that in any case. It loses nothing: those who come meanwhile are read and go into one write.
 fn way_for_others(took: Duration, contended: bool) -> Duration {
     let took = took.min(LONGEST_WAY);
     let least = if contended { took } else { took / 2 };

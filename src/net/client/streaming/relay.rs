@@ -1,7 +1,7 @@
 //! Wakes the task that waits for a connection.
 //!
-//! The parts of hyper wake each other. Where one task polls them all, such a wake-up would only have
-//! it polled once more for nothing.
+//! The parts of hyper wake each other. Where one task polls them all, such a wake-up would only
+//! have it polled once more for nothing.
 
 use futures_util::task::AtomicWaker;
 use std::{

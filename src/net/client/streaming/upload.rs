@@ -160,7 +160,8 @@ impl Upload {
     }
 
     /// Since when the server is waited for, in a try that has begun then: since the last piece of
-    /// the body. While the client is waited for, the time does not run: that is the client's to end.
+    /// the body. While the client is waited for, the time does not run: that is the client's to
+    /// end.
     pub(super) fn last_progress(&self, begun: Instant) -> Instant {
         let Some(state) = &self.0 else {
             return begun;
